@@ -1,0 +1,3 @@
+//! The `smidge` command.
+
+fn main() {}

@@ -1,0 +1,26 @@
+//! Kubernetes and SMI objects in, the mesh and its diagnostics out: pure, synchronous functions per key over an
+//! immutable snapshot.
+//!
+//! ```text
+//! object ─digest→ Fact ─apply→ Snapshot ─compile_*→ mesh values
+//!                                      ├affected→  which keys to compile again
+//!                                      └diagnose→  what to tell the author of an object
+//! ```
+//! There is no watch, clock, lock, file or Envoy here, and no memory: the same snapshot gives the same values in every
+//! process. A wrong object is never an error of ours: an invalid part counts as absent, and `diagnose` says so.
+
+mod affected;
+mod compile;
+mod diagnose;
+mod diagnostic;
+mod facts;
+mod object;
+mod snapshot;
+
+pub use affected::{Dirty, affected};
+pub use compile::{compile, compile_endpoints, compile_inbound, compile_peers, compile_service};
+pub use diagnose::{Reach, diagnose, reach};
+pub use diagnostic::{Code, Condition, Diagnostic, Severity};
+pub use facts::{Digest, Fact};
+pub use object::{Kind, ObjectRef};
+pub use snapshot::{Change, Event, Snapshot};
