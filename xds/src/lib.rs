@@ -5,6 +5,8 @@
 
 mod resource;
 mod type_url;
+mod update;
 
 pub use resource::{Change, Name, Resource, Version};
 pub use type_url::TypeUrl;
+pub use update::{Epoch, LayerChange, ProxyChange, ProxyId, Update, WorkloadId};
