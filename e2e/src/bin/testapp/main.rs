@@ -1,0 +1,139 @@
+//! The app that the tests run inside pods: a server of several protocols, and the clients that call it.
+//!
+//! It knows nothing of the mesh. Every client prints one JSON value on standard output when it ends, and load
+//! generators end when standard input does.
+
+mod client;
+mod http;
+mod load;
+mod serve;
+mod stream;
+
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+
+use clap::{Args, Parser, Subcommand};
+
+#[derive(Parser)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serves on every port given, until killed.
+    Serve(Ports),
+    /// Sends one request and prints its answer.
+    Call(Request),
+    /// Sends requests at a constant rate and prints the counts.
+    Load(Load),
+    /// Asks for an upgrade to WebSocket and has a text echoed.
+    WebSocket(Request),
+    /// Opens a connection, sends a text, and prints all that comes back until it is closed or the time is over.
+    Tcp(Tcp),
+    /// Keeps one connection open and has a line echoed again and again.
+    Hold(Hold),
+}
+
+/// What to serve; a port of 0 is not served.
+#[derive(Args)]
+pub(crate) struct Ports {
+    /// How the server names itself in its answers.
+    #[arg(long)]
+    name: String,
+    /// HTTP/1.1, HTTP/2 with prior knowledge, gRPC and WebSocket: echoes what it got as JSON.
+    #[arg(long, default_value_t = 0)]
+    http: u16,
+    /// TCP where the client speaks first: answers `<name>:` and what it got.
+    #[arg(long, default_value_t = 0)]
+    tcp: u16,
+    /// TCP where the server speaks first.
+    #[arg(long, default_value_t = 0)]
+    banner: u16,
+}
+
+/// Where a request goes, and what it says.
+#[derive(Args, Clone)]
+pub(crate) struct Request {
+    /// Where to connect to.
+    address: SocketAddr,
+    /// The path exactly as it goes on the wire.
+    #[arg(default_value = "/")]
+    path: String,
+    /// The Host header.
+    #[arg(long, default_value = "app")]
+    host: String,
+    #[arg(long, default_value = "GET")]
+    method: String,
+    /// More headers, as `name: value`.
+    #[arg(short = 'H', long = "header", value_parser = header)]
+    headers: Vec<(String, String)>,
+    /// HTTP/2 with prior knowledge.
+    #[arg(long)]
+    http2: bool,
+    /// A gRPC call (implies HTTP/2).
+    #[arg(long)]
+    grpc: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Load {
+    #[command(flatten)]
+    request: Request,
+    /// Requests per second.
+    #[arg(long, default_value_t = 100)]
+    rate: u32,
+    /// Connections that share them.
+    #[arg(long, default_value_t = 4)]
+    connections: u32,
+    /// Ends by itself after so many requests; else when standard input ends.
+    #[arg(long)]
+    requests: Option<u64>,
+}
+
+#[derive(Args)]
+pub(crate) struct Tcp {
+    address: SocketAddr,
+    /// What to send; nothing: only listens.
+    #[arg(long, default_value = "")]
+    send: String,
+    /// How long to wait for the end of the answer, in milliseconds.
+    #[arg(long, default_value_t = 2000)]
+    wait_ms: u64,
+}
+
+#[derive(Args)]
+pub(crate) struct Hold {
+    address: SocketAddr,
+    /// Milliseconds between two lines.
+    #[arg(long, default_value_t = 50)]
+    every_ms: u64,
+}
+
+fn header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once(':').ok_or("a header is written `name: value`")?;
+    Ok((name.trim().to_owned(), value.trim().to_owned()))
+}
+
+/// How often something came, by what it was.
+pub(crate) type Counts = BTreeMap<String, u64>;
+
+/// How long any one request may take before it counts as failed.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    match Cli::parse().command {
+        Command::Serve(ports) => serve::serve(ports).await,
+        Command::Call(request) => print(&client::call(&request).await?),
+        Command::Load(load) => load::run(load).await,
+        Command::WebSocket(request) => print(&client::web_socket(&request).await?),
+        Command::Tcp(tcp) => print(&stream::exchange(&tcp).await?),
+        Command::Hold(hold) => print(&stream::hold(&hold).await?),
+    }
+}
+
+pub(crate) fn print(value: &impl serde::Serialize) -> anyhow::Result<()> {
+    println!("{}", serde_json::to_string(value)?);
+    Ok(())
+}

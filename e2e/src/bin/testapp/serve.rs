@@ -1,0 +1,71 @@
+//! The server: a listener per protocol, on every address of both families.
+
+use std::{future::Future, net::Ipv6Addr};
+
+use hyper::service::service_fn;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto::Builder,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+
+use crate::{Ports, http};
+
+/// Serves until the process is killed. Prints `ready` once every port is open.
+pub(crate) async fn serve(ports: Ports) -> anyhow::Result<()> {
+    let mut tasks = tokio::task::JoinSet::new();
+    let name = ports.name;
+    if let Some(listener) = open(ports.http).await? {
+        let name = name.clone();
+        tasks.spawn(accept(listener, move |stream| serve_http(name.clone(), stream)));
+    }
+    if let Some(listener) = open(ports.tcp).await? {
+        let name = name.clone();
+        tasks.spawn(accept(listener, move |stream| echo(format!("{name}:"), stream)));
+    }
+    if let Some(listener) = open(ports.banner).await? {
+        tasks.spawn(accept(listener, move |stream| speak_first(format!("220 {name} ready\r\n"), stream)));
+    }
+    println!("ready");
+    tasks.join_all().await;
+    Ok(())
+}
+
+async fn open(port: u16) -> std::io::Result<Option<TcpListener>> {
+    match port {
+        0 => Ok(None),
+        // A socket on `::` serves IPv4 too.
+        port => TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).await.map(Some),
+    }
+}
+
+async fn accept<F: Future<Output = ()> + Send + 'static>(listener: TcpListener, serve: impl Fn(TcpStream) -> F) {
+    while let Ok((stream, _)) = listener.accept().await {
+        tokio::spawn(serve(stream));
+    }
+}
+
+async fn serve_http(name: String, stream: TcpStream) {
+    let service = service_fn(move |request| http::answer(name.clone(), request));
+    // A broken connection is the client's to notice.
+    let _ = Builder::new(TokioExecutor::new()).serve_connection_with_upgrades(TokioIo::new(stream), service).await;
+}
+
+async fn echo(prefix: String, mut stream: TcpStream) {
+    let mut buffer = [0; 4096];
+    while let Ok(read @ 1..) = stream.read(&mut buffer).await {
+        let answer = [prefix.as_bytes(), &buffer[..read]].concat();
+        if stream.write_all(&answer).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn speak_first(banner: String, mut stream: TcpStream) {
+    if stream.write_all(banner.as_bytes()).await.is_ok() {
+        echo(String::new(), stream).await;
+    }
+}
