@@ -54,8 +54,8 @@ impl fmt::Display for Version {
     }
 }
 
-/// One resource as it goes on the wire.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One resource as it goes on the wire. It cannot print its bytes: they may hold a private key.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Resource {
     /// Its type.
     pub type_url: TypeUrl,
@@ -89,6 +89,12 @@ impl Resource {
     /// When the bytes are no `Resource`; never for one made by [`Resource::new`].
     pub fn body(&self) -> Result<Any, prost::DecodeError> {
         Ok(discovery::Resource::decode(self.encoded.clone())?.resource.unwrap_or_default())
+    }
+}
+
+impl fmt::Debug for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {} ({} bytes)", self.type_url, self.name, self.version, self.encoded.len())
     }
 }
 
