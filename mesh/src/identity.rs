@@ -40,6 +40,12 @@ impl TrustDomain {
     }
 }
 
+impl Serialize for TrustDomain {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
 impl Default for TrustDomain {
     fn default() -> Self {
         Self("cluster.local".into())

@@ -4,6 +4,7 @@
 //! Each value is small, ordered and comparable, because equality is what stops work that need not be done: a value
 //! equal to the old one is not translated again. Nothing here knows Kubernetes, SMI objects, Envoy, time or I/O.
 
+mod base;
 mod endpoints;
 mod http;
 mod identity;
@@ -16,6 +17,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+pub use base::Base;
 pub use endpoints::{Endpoint, Endpoints, Health, Peers, PortEndpoints, Share, TrustBundle};
 pub use http::{HeaderName, HttpMatch, Method, PathPattern, ValuePattern};
 pub use identity::{Identity, InvalidTrustDomain, TrustDomain};
