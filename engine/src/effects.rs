@@ -1,0 +1,170 @@
+//! What each object does at present, and in which publication that last changed.
+//!
+//! The epoch is sticky: it moves when a value that carries the object's effect changed in what the object has a say
+//! in (routes, the shares of a TCP split, its own grants), and stays when endpoints, identities or certificates come
+//! and go. So `Programmed` does not flap with every rollout, and still never says too early that proxies have it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use smidge_compiler::{Diagnostic, Kind, ObjectRef, Reach, Snapshot, diagnose, reach};
+use smidge_mesh::{Endpoints, HttpRoute, Inbound, Protocol, Service, ServiceName, WorkloadKey};
+use smidge_xds::Epoch;
+
+use crate::stages;
+
+/// What is remembered of an object.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct State {
+    pub(crate) generation: i64,
+    pub(crate) diagnostics: Arc<[Diagnostic]>,
+    pub(crate) reach: Reach,
+    pub(crate) epoch: Epoch,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Effects {
+    objects: BTreeMap<ObjectRef, State>,
+    by_service: BTreeMap<ServiceName, BTreeSet<ObjectRef>>,
+}
+
+/// The parts of values that objects have a say in and that changed in one step.
+#[derive(Debug, Default)]
+pub(crate) struct Touched {
+    services: BTreeSet<ServiceName>,
+    grants: BTreeMap<WorkloadKey, BTreeSet<Arc<str>>>,
+}
+
+impl Touched {
+    /// A Service changed from `before`: its routes may have.
+    pub(crate) fn service(&mut self, name: &ServiceName, before: Option<&Service>, after: Option<&Service>) {
+        if before.map(routes_of) != after.map(routes_of) {
+            self.services.insert(name.clone());
+        }
+    }
+
+    /// Endpoints changed: the shares of a TCP split may have.
+    pub(crate) fn endpoints(&mut self, name: &ServiceName, before: Option<&Endpoints>, after: Option<&Endpoints>) {
+        if before.map(shares_of).unwrap_or_default() != after.map(shares_of).unwrap_or_default() {
+            self.services.insert(name.clone());
+        }
+    }
+
+    /// The inbound side of a layer changed: which grants did?
+    pub(crate) fn inbound(&mut self, before: &Inbound, after: &Inbound) {
+        let (old, new): (BTreeSet<_>, BTreeSet<_>) = (before.grants.iter().collect(), after.grants.iter().collect());
+        let names: BTreeSet<_> = old.symmetric_difference(&new).map(|grant| grant.name.clone()).collect();
+        if !names.is_empty() {
+            self.grants.insert(after.key.clone(), names);
+        }
+    }
+
+    /// TrafficTargets of which a grant changed.
+    fn targets(&self) -> impl Iterator<Item = ObjectRef> {
+        let names = self.grants.values().flatten().filter_map(|name| name.split_once('/'));
+        names.map(|(namespace, name)| ObjectRef::new(Kind::TrafficTarget, namespace, name))
+    }
+
+    /// Whether the effect of an object with this reach changed. `is_dirty`: the object, or what it refers to, did.
+    fn moves(&self, object: &ObjectRef, reach: &Reach, is_dirty: bool) -> bool {
+        let own = |names: &BTreeSet<Arc<str>>| match object.kind {
+            Kind::TrafficTarget => {
+                names.iter().any(|name| name.split_once('/') == Some((&*object.namespace, &*object.name)))
+            }
+            _ => is_dirty,
+        };
+        reach.services.iter().any(|service| self.services.contains(service))
+            || reach.workloads.iter().filter_map(|key| self.grants.get(key)).any(own)
+    }
+}
+
+impl Effects {
+    pub(crate) fn state(&self, object: &ObjectRef) -> Option<&State> {
+        self.objects.get(object)
+    }
+
+    pub(crate) fn objects(&self) -> impl Iterator<Item = &ObjectRef> {
+        self.objects.keys()
+    }
+
+    /// Looks at the objects again that are dirty or whose effect was touched; `epoch` is that of this step's
+    /// publication. Returns those that changed or are gone.
+    pub(crate) fn refresh(
+        &mut self,
+        snapshot: &Snapshot,
+        dirty: &BTreeSet<ObjectRef>,
+        touched: &Touched,
+        epoch: Epoch,
+    ) -> BTreeSet<ObjectRef> {
+        let carried = touched.services.iter().filter_map(|name| self.by_service.get(name)).flatten().cloned();
+        let targets = touched.targets().filter(|target| self.objects.contains_key(target));
+        let mut objects: BTreeSet<ObjectRef> = carried.chain(targets).collect();
+        objects.extend(dirty.iter().filter(|object| object.kind.has_status()).cloned());
+        objects.retain(|object| {
+            let state = self.renewed(snapshot, object, dirty.contains(object), touched, epoch);
+            self.replace(object, state)
+        });
+        objects
+    }
+
+    fn renewed(
+        &self,
+        snapshot: &Snapshot,
+        object: &ObjectRef,
+        is_dirty: bool,
+        touched: &Touched,
+        epoch: Epoch,
+    ) -> Option<State> {
+        let before = self.objects.get(object);
+        let generation = stages::generation(snapshot, object)?;
+        let (diagnostics, reach) = match before {
+            Some(before) if !is_dirty => (before.diagnostics.clone(), before.reach.clone()),
+            _ => (diagnose(snapshot, object).into(), reach(snapshot, object)),
+        };
+        let moved = touched.moves(object, &reach, is_dirty)
+            || before.is_some_and(|before| touched.moves(object, &before.reach, is_dirty));
+        let stays = before.map_or(Epoch::default(), |before| before.epoch);
+        Some(State { generation, diagnostics, reach, epoch: if moved { epoch } else { stays } })
+    }
+
+    /// Whether this changes anything.
+    fn replace(&mut self, object: &ObjectRef, state: Option<State>) -> bool {
+        if self.objects.get(object) == state.as_ref() {
+            return false;
+        }
+        if let Some(before) = self.objects.remove(object) {
+            for service in &before.reach.services {
+                self.unlink(service, object);
+            }
+        }
+        if let Some(state) = state {
+            for service in &state.reach.services {
+                self.by_service.entry(service.clone()).or_default().insert(object.clone());
+            }
+            self.objects.insert(object.clone(), state);
+        }
+        true
+    }
+
+    fn unlink(&mut self, service: &ServiceName, object: &ObjectRef) {
+        if let Some(objects) = self.by_service.get_mut(service) {
+            objects.remove(object);
+            if objects.is_empty() {
+                self.by_service.remove(service);
+            }
+        }
+    }
+}
+
+/// The part of a Service that splits have a say in.
+fn routes_of(service: &Service) -> Vec<(u16, Protocol, &[HttpRoute])> {
+    service.ports.iter().map(|(number, port)| (*number, port.protocol, &*port.routes)).collect()
+}
+
+/// The part of endpoints that splits have a say in.
+fn shares_of(endpoints: &Endpoints) -> Vec<(u16, &ServiceName, u32)> {
+    let shared = endpoints.ports.iter().flat_map(|(number, port)| port.tcp.iter().flatten().map(move |s| (number, s)));
+    shared.map(|(number, share)| (*number, &share.service, share.weight)).collect()
+}

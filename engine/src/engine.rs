@@ -1,0 +1,221 @@
+//! The loop's state and its one step.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use smidge_compiler::{
+    Dirty, Event, ObjectRef, Snapshot, affected, compile, compile_endpoints, compile_inbound, compile_peers,
+    compile_service,
+};
+use smidge_mesh::{Endpoints, Peers, Service, ServiceName, WorkloadKey};
+use smidge_xds::{Epoch, LayerChange, ProxyChange, Resource, Update};
+
+use crate::{
+    Audience, Carrier, Counters, Effect, Step,
+    cache::{Cache, Refreshed},
+    effects::{Effects, Touched},
+    layer::{Layer, Owner, key_of},
+    stages, verify,
+    workloads::{Placed, Workloads},
+};
+
+/// What is remembered between events.
+#[derive(Debug)]
+pub struct Engine {
+    snapshot: Snapshot,
+    services: Cache<ServiceName, Service>,
+    endpoints: Cache<ServiceName, Endpoints>,
+    peers: Cache<ServiceName, Peers>,
+    workloads: Workloads,
+    shared: Layer,
+    effects: Effects,
+    counters: Counters,
+    epoch: Epoch,
+}
+
+/// Where the cached state was not what a full compile says. Empty unless there is a bug.
+#[derive(Clone, Debug, Default)]
+pub struct Drift {
+    /// The keys, for the log.
+    pub keys: Vec<String>,
+    /// What mends it.
+    pub mending: Step,
+}
+
+impl Default for Engine {
+    fn default() -> Self {
+        Self {
+            snapshot: Snapshot::default(),
+            services: Cache::new(Owner::Service, stages::translate_service),
+            endpoints: Cache::new(Owner::Endpoints, stages::translate_endpoints),
+            peers: Cache::new(Owner::Peers, stages::translate_peers),
+            workloads: Workloads::default(),
+            shared: Layer::default(),
+            effects: Effects::default(),
+            counters: Counters::default(),
+            epoch: Epoch::default(),
+        }
+    }
+}
+
+impl Engine {
+    /// Takes a batch of events in. However many they are, each key that they touch is compiled once.
+    pub fn apply(&mut self, events: impl IntoIterator<Item = Event>) -> Step {
+        let mut dirty = Dirty::default();
+        for event in events {
+            self.take_in(event, &mut dirty);
+        }
+        self.settle(&dirty)
+    }
+
+    /// Compiles everything and compares it with what is cached; mends what differs.
+    pub fn verify(&mut self) -> Drift {
+        let dirty = self.differing();
+        let keys = verify::describe(&dirty);
+        self.counters.drift += keys.len() as u64;
+        Drift { keys, mending: self.settle(&dirty) }
+    }
+
+    /// The facts at present.
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    /// Totals since the start.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// The number of the last publication.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// Every object with a status.
+    pub fn objects(&self) -> impl Iterator<Item = &ObjectRef> {
+        self.effects.objects()
+    }
+
+    /// What an object does; `None`: there is no such object, or it has no status.
+    pub fn effect(&self, object: &ObjectRef) -> Option<Effect> {
+        let state = self.effects.state(object)?;
+        let layers = state.reach.workloads.iter().filter_map(|key| self.workloads.layer(key));
+        let audience = match state.reach.services.is_empty() {
+            true => Audience::Workloads(layers.map(|workload| workload.id).collect()),
+            false => Audience::Everyone,
+        };
+        let (generation, diagnostics, epoch) = (state.generation, state.diagnostics.clone(), state.epoch);
+        Some(Effect { generation, diagnostics, epoch, audience })
+    }
+
+    /// The resources that carry an object's effect.
+    pub fn carriers(&self, object: &ObjectRef) -> BTreeSet<Carrier> {
+        let Some(state) = self.effects.state(object) else { return BTreeSet::new() };
+        let shared = state.reach.services.iter().flat_map(|name| {
+            let parts = [self.services.resources(name), self.endpoints.resources(name), self.peers.resources(name)];
+            parts.into_iter().flatten().map(|resource| (None, resource))
+        });
+        let layers = state.reach.workloads.iter().filter_map(|key| self.workloads.layer(key));
+        let own = layers.flat_map(|layer| layer.resources.iter().map(|resource| (Some(layer.id), resource)));
+        let carrier = |(workload, resource): (_, &Arc<Resource>)| {
+            let (type_url, name) = key_of(resource);
+            Carrier { workload, type_url, name }
+        };
+        shared.chain(own).map(carrier).collect()
+    }
+
+    fn take_in(&mut self, event: Event, dirty: &mut Dirty) {
+        self.counters.events += 1;
+        let before = self.snapshot.clone();
+        match self.snapshot.apply(event) {
+            Some(change) => stages::merge(dirty, affected(&before, &change, &self.snapshot)),
+            None => self.counters.equal_facts += 1,
+        }
+    }
+
+    /// The keys of which the cache says something else than a full compile.
+    fn differing(&self) -> Dirty {
+        let mesh = compile(&self.snapshot);
+        Dirty {
+            services: verify::differing(self.services.iter(), &mesh.services),
+            endpoints: verify::differing(self.endpoints.iter(), &mesh.endpoints),
+            peers: verify::differing(self.peers.iter(), &mesh.peers),
+            workloads: verify::misplaced(&self.workloads, &mesh, &self.snapshot),
+            inbound: verify::misjudged(&self.workloads, &mesh),
+            objects: verify::misread(&self.effects, &self.snapshot),
+        }
+    }
+
+    /// Compiles what is dirty and collects what that changes.
+    fn settle(&mut self, dirty: &Dirty) -> Step {
+        let next = self.epoch.next();
+        let mut touched = Touched::default();
+        let placed = self.place_pods(dirty, next);
+        let layers = self.compile_workloads(dirty, &placed, &mut touched);
+        self.compile_services(dirty, &mut touched);
+        let update = self.collect(next, &layers, &placed);
+        if !update.is_empty() {
+            self.epoch = next;
+            self.counters.publications += 1;
+        }
+        let objects = self.effects.refresh(&self.snapshot, &dirty.objects, &touched, self.epoch);
+        Step { update, objects, placements: placed.iter().map(Placed::placement).collect() }
+    }
+
+    fn place_pods(&mut self, dirty: &Dirty, epoch: Epoch) -> Vec<Placed> {
+        let Self { snapshot, workloads, counters, .. } = self;
+        let place = |pod| {
+            let seat = stages::seat(snapshot, pod);
+            workloads.place(pod, seat, epoch, counters, |key| compile_inbound(snapshot, key))
+        };
+        dirty.workloads.iter().filter_map(place).collect()
+    }
+
+    /// Returns the keys of the layers that may have changed.
+    fn compile_workloads(&mut self, dirty: &Dirty, placed: &[Placed], touched: &mut Touched) -> BTreeSet<WorkloadKey> {
+        let keys: BTreeSet<_> = dirty.inbound.iter().flat_map(|account| self.workloads.keys_of(account)).collect();
+        for key in &keys {
+            let inbound = compile_inbound(&self.snapshot, key);
+            let before = self.workloads.refresh(inbound, &mut self.counters);
+            if let (Some(before), Some(layer)) = (before, self.workloads.layer(key)) {
+                touched.inbound(&before, &layer.inbound);
+            }
+        }
+        let joined = placed.iter().filter_map(|placed| self.workloads.key_of(placed.workload()?)).cloned();
+        keys.into_iter().chain(joined).collect()
+    }
+
+    fn compile_services(&mut self, dirty: &Dirty, touched: &mut Touched) {
+        let Self { snapshot, services, endpoints, peers, shared, counters, .. } = self;
+        for name in &dirty.services {
+            if let Refreshed::Changed(old) = services.refresh(name, compile_service(snapshot, name), shared, counters) {
+                touched.service(name, old.as_ref(), services.value(name));
+            }
+        }
+        for name in &dirty.endpoints {
+            let value = compile_endpoints(snapshot, name);
+            if let Refreshed::Changed(old) = endpoints.refresh(name, value, shared, counters) {
+                touched.endpoints(name, old.as_ref(), endpoints.value(name));
+            }
+        }
+        for name in &dirty.peers {
+            peers.refresh(name, compile_peers(snapshot, name), shared, counters);
+        }
+    }
+
+    fn collect(&mut self, epoch: Epoch, layers: &BTreeSet<WorkloadKey>, placed: &[Placed]) -> Update {
+        let proxies: Vec<ProxyChange> = placed.iter().filter_map(Placed::proxy_change).collect();
+        let update = Update {
+            epoch,
+            shared: self.shared.take_changes(),
+            workloads: self.workloads.take_changes(layers),
+            proxies,
+        };
+        let of_layer = |(_, change): &(_, LayerChange)| match change {
+            LayerChange::Resources(changes) => changes.len(),
+            LayerChange::Gone => 0,
+        };
+        let changed = update.shared.len() + update.workloads.iter().map(of_layer).sum::<usize>();
+        self.counters.changed_resources += changed as u64;
+        update
+    }
+}

@@ -1,0 +1,219 @@
+//! Which pod is in which workload layer, and what is in the layers.
+//!
+//! Pods with one workload key share one layer. A layer comes with its first pod and goes with its last; its id is
+//! never used again.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    mem,
+    sync::Arc,
+};
+
+use smidge_mesh::{Inbound, PodName, ServiceAccountName, WorkloadKey};
+use smidge_xds::{Epoch, LayerChange, ProxyChange, ProxyId, Resource, WorkloadId};
+
+use crate::{
+    Counters, Placement,
+    cache::is_same,
+    layer::{Layer, Owner},
+    stages,
+};
+
+/// The layer of one workload key.
+#[derive(Debug)]
+pub(crate) struct Workload {
+    pub(crate) id: WorkloadId,
+    pub(crate) inbound: Inbound,
+    pub(crate) resources: Vec<Arc<Resource>>,
+    layer: Layer,
+    pods: usize,
+    /// Whether the hub knows of it.
+    is_told: bool,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Workloads {
+    pods: BTreeMap<PodName, Placement>,
+    keys: BTreeMap<WorkloadId, WorkloadKey>,
+    layers: BTreeMap<WorkloadKey, Workload>,
+    by_account: BTreeMap<ServiceAccountName, BTreeSet<WorkloadKey>>,
+    ids: u32,
+    /// Layers whose last pod left in this step, unless another one joined since.
+    left: BTreeSet<WorkloadId>,
+}
+
+impl Workloads {
+    pub(crate) fn layer(&self, key: &WorkloadKey) -> Option<&Workload> {
+        self.layers.get(key)
+    }
+
+    pub(crate) fn layers(&self) -> impl Iterator<Item = (&WorkloadKey, &Workload)> {
+        self.layers.iter()
+    }
+
+    pub(crate) fn pods(&self) -> impl Iterator<Item = (&PodName, &WorkloadKey)> {
+        self.pods.iter().filter_map(|(pod, placement)| Some((pod, self.keys.get(&placement.workload)?)))
+    }
+
+    /// Whether each pod counts as Ready.
+    pub(crate) fn ready(&self) -> impl Iterator<Item = (&PodName, bool)> {
+        self.pods.iter().map(|(pod, placement)| (pod, placement.ready))
+    }
+
+    pub(crate) fn key_of(&self, id: WorkloadId) -> Option<&WorkloadKey> {
+        self.keys.get(&id)
+    }
+
+    /// The keys whose identity stands for a service account.
+    pub(crate) fn keys_of(&self, account: &ServiceAccountName) -> Vec<WorkloadKey> {
+        self.by_account.get(account).into_iter().flatten().cloned().collect()
+    }
+
+    /// Puts a pod where it belongs now (`None`: it is no proxy any more). `inbound` compiles the value of a new
+    /// layer. Returns what to tell when that is anything new.
+    pub(crate) fn place(
+        &mut self,
+        pod: &PodName,
+        seat: Option<stages::Seat>,
+        epoch: Epoch,
+        counters: &mut Counters,
+        inbound: impl FnOnce(&WorkloadKey) -> Inbound,
+    ) -> Option<Placed> {
+        let before = self.pods.get(pod).copied();
+        let after = seat.map(|seat| {
+            let workload = self.layer_for(&seat.key, counters, inbound);
+            let since = before.filter(|old| old.workload == workload).map_or(epoch, |old| old.since);
+            Placement { workload, ready: seat.ready, since }
+        });
+        if before == after {
+            return None;
+        }
+        if before.map(|p| p.workload) != after.map(|p| p.workload) {
+            before.inspect(|old| self.leave(old.workload));
+            after.inspect(|new| self.join(new.workload));
+        }
+        match after {
+            Some(placement) => self.pods.insert(pod.clone(), placement),
+            None => self.pods.remove(pod),
+        };
+        Some(Placed { pod: pod.clone(), before, after })
+    }
+
+    /// Takes the inbound value of a key that was compiled just now; returns the old one when a resource changed.
+    pub(crate) fn refresh(&mut self, inbound: Inbound, counters: &mut Counters) -> Option<Inbound> {
+        counters.compiled += 1;
+        let workload = self.layers.get_mut(&inbound.key)?;
+        if workload.inbound == inbound {
+            counters.equal_values += 1;
+            return None;
+        }
+        let translated = stages::translate_inbound(&inbound);
+        let resources = workload.layer.replace(&Owner::Inbound, &workload.resources, translated, counters);
+        let same = is_same(&workload.resources, &resources);
+        workload.resources = resources;
+        let before = mem::replace(&mut workload.inbound, inbound);
+        (!same).then_some(before)
+    }
+
+    /// What has changed in the layers of these keys, and which layers are gone.
+    pub(crate) fn take_changes(&mut self, touched: &BTreeSet<WorkloadKey>) -> Vec<(WorkloadId, LayerChange)> {
+        let gone: Vec<_> = mem::take(&mut self.left).into_iter().filter(|id| self.close(*id)).collect();
+        let changed = touched.iter().filter_map(|key| {
+            let workload = self.layers.get_mut(key)?;
+            let changes = workload.layer.take_changes();
+            let is_news = !mem::replace(&mut workload.is_told, true) || !changes.is_empty();
+            is_news.then_some((workload.id, LayerChange::Resources(changes)))
+        });
+        let mut changes: Vec<_> = changed.collect();
+        changes.sort_by_key(|(id, _)| *id);
+        changes.extend(gone.into_iter().map(|id| (id, LayerChange::Gone)));
+        changes
+    }
+
+    fn layer_for(
+        &mut self,
+        key: &WorkloadKey,
+        counters: &mut Counters,
+        inbound: impl FnOnce(&WorkloadKey) -> Inbound,
+    ) -> WorkloadId {
+        if let Some(workload) = self.layers.get(key) {
+            return workload.id;
+        }
+        counters.compiled += 1;
+        let (id, inbound, mut layer) = (WorkloadId(self.ids), inbound(key), Layer::default());
+        self.ids += 1;
+        let resources = layer.replace(&Owner::Inbound, &[], stages::translate_inbound(&inbound), counters);
+        self.keys.insert(id, key.clone());
+        self.by_account.entry(account_of(key)).or_default().insert(key.clone());
+        self.layers.insert(key.clone(), Workload { id, inbound, resources, layer, pods: 0, is_told: false });
+        id
+    }
+
+    fn join(&mut self, id: WorkloadId) {
+        self.left.remove(&id);
+        if let Some(workload) = self.keys.get(&id).and_then(|key| self.layers.get_mut(key)) {
+            workload.pods += 1;
+        }
+    }
+
+    fn leave(&mut self, id: WorkloadId) {
+        if let Some(workload) = self.keys.get(&id).and_then(|key| self.layers.get_mut(key)) {
+            workload.pods -= 1;
+            if workload.pods == 0 {
+                self.left.insert(id);
+            }
+        }
+    }
+
+    /// Drops a layer that nobody is in; false: there is none.
+    fn close(&mut self, id: WorkloadId) -> bool {
+        let Some(key) = self.keys.remove(&id) else { return false };
+        self.layers.remove(&key);
+        let account = account_of(&key);
+        if let Some(keys) = self.by_account.get_mut(&account) {
+            keys.remove(&key);
+            if keys.is_empty() {
+                self.by_account.remove(&account);
+            }
+        }
+        true
+    }
+}
+
+/// What became of a pod's placement. `before` and `after` differ.
+#[derive(Debug)]
+pub(crate) struct Placed {
+    pod: PodName,
+    before: Option<Placement>,
+    after: Option<Placement>,
+}
+
+impl Placed {
+    /// For the report.
+    pub(crate) fn placement(&self) -> (ProxyId, Option<Placement>) {
+        (proxy_id(&self.pod), self.after)
+    }
+
+    /// The layer it is in now.
+    pub(crate) fn workload(&self) -> Option<WorkloadId> {
+        self.after.map(|placement| placement.workload)
+    }
+
+    /// For the hub; `None` when only readiness changed.
+    pub(crate) fn proxy_change(&self) -> Option<ProxyChange> {
+        match (self.before, self.after) {
+            (Some(before), Some(after)) if before.workload == after.workload => None,
+            (_, Some(after)) => Some(ProxyChange::Set(proxy_id(&self.pod), after.workload)),
+            (_, None) => Some(ProxyChange::Remove(proxy_id(&self.pod))),
+        }
+    }
+}
+
+fn proxy_id(pod: &PodName) -> ProxyId {
+    pod.to_string().into()
+}
+
+/// The service account that a key's identity stands for.
+pub(crate) fn account_of(key: &WorkloadKey) -> ServiceAccountName {
+    ServiceAccountName::new(key.identity.namespace.clone(), key.identity.service_account.clone())
+}
