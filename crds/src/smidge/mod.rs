@@ -1,0 +1,3 @@
+//! `smidge.dev`: what SMI leaves to each mesh.
+
+pub mod v1alpha1;

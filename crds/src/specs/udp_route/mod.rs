@@ -1,0 +1,3 @@
+//! UDPRoute, which has one version.
+
+pub mod v1alpha4;
