@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use serde::Serialize;
 use tokio::{
-    io::AsyncReadExt,
     sync::{mpsc, watch},
     time::{MissedTickBehavior, interval},
 };
 
-use crate::{Counts, Load, Request, client::Connection, print};
+use crate::{Counts, Load, Request, asked_to_end, client::Connection, print};
 
 /// What happened so far. Printed every 200 ms as one line, and once more at the end with `done`.
 #[derive(Debug, Default, Serialize)]
@@ -52,7 +51,7 @@ enum Outcome {
     Broken(String),
 }
 
-/// Sends requests until standard input ends or their number is reached.
+/// Sends requests until SIGTERM or until their number is reached.
 pub(crate) async fn run(load: Load) -> anyhow::Result<()> {
     let (outcomes, mut received) = mpsc::channel(1024);
     let (stop, stopped) = watch::channel(false);
@@ -62,9 +61,7 @@ pub(crate) async fn run(load: Load) -> anyhow::Result<()> {
     }
     drop(outcomes);
     let limit = load.requests;
-    if limit.is_none() {
-        tokio::spawn(stop_at_end_of_input(stop.clone()));
-    }
+    let mut ended = std::pin::pin!(asked_to_end());
     let mut summary = Summary::default();
     let mut report = interval(Duration::from_millis(200));
     loop {
@@ -74,6 +71,7 @@ pub(crate) async fn run(load: Load) -> anyhow::Result<()> {
                 None => break,
             },
             _ = report.tick() => print(&summary)?,
+            () = &mut ended, if !*stop.borrow() => { stop.send_replace(true); }
         }
         if limit.is_some_and(|limit| summary.sent >= limit) {
             stop.send_replace(true);
@@ -81,12 +79,6 @@ pub(crate) async fn run(load: Load) -> anyhow::Result<()> {
     }
     summary.done = true;
     print(&summary)
-}
-
-async fn stop_at_end_of_input(stop: watch::Sender<bool>) {
-    let mut ignored = Vec::new();
-    let _ = tokio::io::stdin().read_to_end(&mut ignored).await;
-    stop.send_replace(true);
 }
 
 async fn one_connection(

@@ -1,7 +1,7 @@
 //! The app that the tests run inside pods: a server of several protocols, and the clients that call it.
 //!
-//! It knows nothing of the mesh. Every client prints one JSON value on standard output when it ends, and load
-//! generators end when standard input does.
+//! It knows nothing of the mesh. Every client prints one JSON value on standard output when it ends; those that go on
+//! until told otherwise end at SIGTERM.
 
 mod client;
 mod http;
@@ -86,7 +86,7 @@ pub(crate) struct Load {
     /// Connections that share them.
     #[arg(long, default_value_t = 4)]
     connections: u32,
-    /// Ends by itself after so many requests; else when standard input ends.
+    /// Ends by itself after so many requests; else at SIGTERM.
     #[arg(long)]
     requests: Option<u64>,
 }
@@ -130,6 +130,15 @@ async fn main() -> anyhow::Result<()> {
         Command::WebSocket(request) => print(&client::web_socket(&request).await?),
         Command::Tcp(tcp) => print(&stream::exchange(&tcp).await?),
         Command::Hold(hold) => print(&stream::hold(&hold).await?),
+    }
+}
+
+/// Comes back at SIGTERM.
+pub(crate) async fn asked_to_end() {
+    match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        Ok(mut signal) => drop(signal.recv().await),
+        // Without the signal there is nothing to wait for.
+        Err(_) => std::future::pending().await,
     }
 }
 

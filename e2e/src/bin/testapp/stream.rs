@@ -9,7 +9,7 @@ use tokio::{
     time::{Instant, interval, timeout, timeout_at},
 };
 
-use crate::{Hold, PATIENCE, Tcp};
+use crate::{Hold, PATIENCE, Tcp, asked_to_end};
 
 /// What one connection gave back.
 #[derive(Debug, Default, Serialize)]
@@ -56,18 +56,15 @@ pub(crate) struct Held {
     broken: Option<String>,
 }
 
-/// Has a line echoed on one connection until standard input ends or the connection breaks.
+/// Has a line echoed on one connection until SIGTERM or until the connection breaks.
 pub(crate) async fn hold(hold: &Hold) -> anyhow::Result<Held> {
     let mut stream = TcpStream::connect(hold.address).await?;
     let mut held = Held::default();
     let mut ticks = interval(Duration::from_millis(hold.every_ms));
-    let mut ignored = Vec::new();
-    let mut input = tokio::io::stdin();
-    let ended = input.read_to_end(&mut ignored);
-    tokio::pin!(ended);
+    let mut ended = std::pin::pin!(asked_to_end());
     loop {
         tokio::select! {
-            _ = &mut ended => return Ok(held),
+            () = &mut ended => return Ok(held),
             _ = ticks.tick() => match echo(&mut stream).await {
                 Ok(server) => {
                     held.echoes += 1;
