@@ -15,6 +15,7 @@
 
 pub mod access;
 mod lenient;
+mod manifests;
 mod schema;
 pub mod smidge;
 pub mod specs;
@@ -22,6 +23,7 @@ pub mod split;
 mod status;
 
 pub use access::v1alpha3::{TrafficTarget, TrafficTargetSpec};
+pub use manifests::{all, file_name, to_yaml};
 pub use smidge::v1alpha1::{MeshConfig, MeshConfigSpec};
 pub use specs::http_route_group::v1alpha4::{
     HttpRouteGroup as HTTPRouteGroup, HttpRouteGroupSpec as HTTPRouteGroupSpec,

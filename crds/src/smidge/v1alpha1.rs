@@ -11,7 +11,7 @@ pub const NAME: &str = "default";
 
 /// The settings of the whole mesh.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, CustomResource, KubeSchema)]
-#[kube(group = "smidge.dev", version = "v1alpha1", kind = "MeshConfig", plural = "meshconfigs", shortname = "mc")]
+#[kube(group = "smidge.dev", version = "v1alpha1", kind = "MeshConfig", plural = "meshconfigs")]
 #[kube(status = "Status", derive = "PartialEq", derive = "Default", doc = "The settings of the whole mesh.")]
 #[kube(validation = Rule::new("self.metadata.name == 'default'").message("the mesh has one MeshConfig, and its name is default"))]
 #[serde(rename_all = "camelCase")]

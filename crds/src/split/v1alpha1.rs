@@ -26,7 +26,7 @@ pub struct TrafficSplitSpec {
     #[schemars(length(min = 1, max = schema::BACKENDS))]
     #[x_kube(
         merge_strategy = ListMerge::Map(vec!["service".to_owned()]),
-        validation = Rule::new("self.exists(backend, type(backend.weight) == int ? backend.weight > 0 : quantity(backend.weight).sign() > 0)")
+        validation = Rule::new("self.exists(backend, type(backend.weight) == int ? backend.weight > 0 : quantity(backend.weight).isGreaterThan(quantity('0')))")
             .message("at least one weight must be greater than 0"),
     )]
     pub backends: Vec<Backend>,

@@ -1,0 +1,109 @@
+//! The types → CustomResourceDefinitions, and these → YAML.
+//!
+//! What is the same for every version of a kind (short name, categories, columns, which version is stored) stands
+//! here, not at each of the types.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceColumnDefinition as Column, CustomResourceConversion, CustomResourceDefinition as Crd,
+    CustomResourceDefinitionVersion as Version,
+};
+use kube::CustomResourceExt;
+
+use crate::{access, smidge, specs::http_route_group as http, specs::tcp_route as tcp, specs::udp_route as udp, split};
+
+const SMI: &[&str] = &["smi", "smidge"];
+
+/// Every CRD that Smidge brings.
+pub fn all() -> Vec<Crd> {
+    vec![traffic_target(), mesh_config(), http_route_group(), tcp_route(), udp_route(), traffic_split()]
+}
+
+/// The CRD as a YAML document.
+pub fn to_yaml(crd: &Crd) -> Result<String, serde_yaml::ser::Error> {
+    serde_yaml::to_string(crd)
+}
+
+/// The name of the file that holds the CRD: `<group>_<plural>.yaml`.
+pub fn file_name(crd: &Crd) -> String {
+    format!("{}_{}.yaml", crd.spec.group, crd.spec.names.plural)
+}
+
+fn traffic_split() -> Crd {
+    let older = vec![
+        split::v1alpha1::TrafficSplit::crd(),
+        split::v1alpha2::TrafficSplit::crd(),
+        split::v1alpha3::TrafficSplit::crd(),
+    ];
+    let columns = [("Root", "{spec}.service"), ("Backends", "{spec}.backends")];
+    finished(older, split::v1alpha4::TrafficSplit::crd(), "ts", SMI, &columns)
+}
+
+fn traffic_target() -> Crd {
+    let older = vec![access::v1alpha1::TrafficTarget::crd(), access::v1alpha2::TrafficTarget::crd()];
+    let columns = [("Destination", "{spec}.destination.name")];
+    finished(older, access::v1alpha3::TrafficTarget::crd(), "tt", SMI, &columns)
+}
+
+fn http_route_group() -> Crd {
+    let older = vec![
+        http::v1alpha1::HttpRouteGroup::crd(),
+        http::v1alpha2::HttpRouteGroup::crd(),
+        http::v1alpha3::HttpRouteGroup::crd(),
+    ];
+    finished(older, http::v1alpha4::HttpRouteGroup::crd(), "htr", SMI, &[])
+}
+
+fn tcp_route() -> Crd {
+    let older = vec![tcp::v1alpha1::TcpRoute::crd(), tcp::v1alpha2::TcpRoute::crd(), tcp::v1alpha3::TcpRoute::crd()];
+    finished(older, tcp::v1alpha4::TcpRoute::crd(), "tr", SMI, &[("Ports", "{spec}.matches.ports")])
+}
+
+fn udp_route() -> Crd {
+    finished(vec![], udp::v1alpha4::UdpRoute::crd(), "ur", SMI, &[("Ports", "{spec}.matches.ports")])
+}
+
+fn mesh_config() -> Crd {
+    let columns = [("Mode", "{spec}.mode"), ("Trust Domain", "{spec}.trustDomain")];
+    finished(vec![], smidge::v1alpha1::MeshConfig::crd(), "mc", &["smidge"], &columns)
+}
+
+/// One CRD from all versions of a kind. Only the stored version is served until a webhook converts.
+fn finished(older: Vec<Crd>, stored: Crd, short: &str, categories: &[&str], columns: &[(&str, &str)]) -> Crd {
+    let mut crd = stored;
+    for version in &mut crd.spec.versions {
+        version.served = true;
+        version.storage = true;
+    }
+    for mut version in older.into_iter().rev().flat_map(|crd| crd.spec.versions) {
+        version.served = false;
+        version.storage = false;
+        crd.spec.versions.push(version);
+    }
+    for version in &mut crd.spec.versions {
+        version.additional_printer_columns = Some(printer_columns(version, columns));
+    }
+    crd.spec.names.short_names = Some(vec![short.to_owned()]);
+    crd.spec.names.categories = Some(categories.iter().map(|&name| name.to_owned()).collect());
+    crd.spec.conversion = Some(CustomResourceConversion { strategy: "None".to_owned(), webhook: None });
+    crd
+}
+
+/// What `kubectl get` answers: what the object is about, and whether it works.
+fn printer_columns(version: &Version, own: &[(&str, &str)]) -> Vec<Column> {
+    let spec = if has_spec(version) { ".spec" } else { "" };
+    let own = own.iter().map(|(name, path)| column(name, "string", &path.replace("{spec}", spec)));
+    let works = ["Accepted", "Programmed"].map(|condition| {
+        column(condition, "string", &format!(".status.conditions[?(@.type==\"{condition}\")].status"))
+    });
+    own.chain(works).chain([column("Age", "date", ".metadata.creationTimestamp")]).collect()
+}
+
+fn column(name: &str, type_: &str, json_path: &str) -> Column {
+    Column { name: name.to_owned(), type_: type_.to_owned(), json_path: json_path.to_owned(), ..Column::default() }
+}
+
+/// The first versions of some kinds have their fields beside `metadata`.
+fn has_spec(version: &Version) -> bool {
+    let schema = version.schema.as_ref().and_then(|schema| schema.open_api_v3_schema.as_ref());
+    schema.and_then(|schema| schema.properties.as_ref()).is_some_and(|properties| properties.contains_key("spec"))
+}
