@@ -55,7 +55,3 @@ counters! {
 pub(crate) fn add(counter: &AtomicU64, n: u64) {
     counter.fetch_add(n, Relaxed);
 }
-
-pub(crate) fn sub(counter: &AtomicU64, n: u64) {
-    counter.fetch_sub(n, Relaxed);
-}

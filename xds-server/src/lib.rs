@@ -19,15 +19,22 @@
 //! [`serve`] is a thin tonic shell. This crate knows neither Kubernetes nor SMI nor the mesh: a proxy is an opaque
 //! [`xds::ProxyId`], a resource opaque bytes with a name. State-of-the-world ADS and on-demand discovery are not in it.
 
+mod codec;
 mod counters;
+mod hub;
 mod identify;
 mod limits;
+pub mod protocol;
 mod report;
 mod resolve;
+mod serve;
+mod session;
 
 pub use counters::Counters;
+pub use hub::Hub;
 pub use identify::{Identify, NodeId, Peer};
 pub use limits::Limits;
 pub use report::{ProxyReport, Rejected, Reported};
 pub use resolve::{NoResolver, Resolve};
+pub use serve::serve;
 pub use smidge_xds as xds;

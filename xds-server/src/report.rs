@@ -27,6 +27,11 @@ pub struct ProxyReport {
 }
 
 impl ProxyReport {
+    /// Of a proxy that has no stream.
+    pub fn disconnected() -> Self {
+        Self { connected: false, behind_since: Some(Epoch::default()), rejected: Arc::default() }
+    }
+
     /// The newest publication of which the proxy has acknowledged everything that concerns it. `epoch` is that of the
     /// newest [`Reported`].
     pub fn synced_through(&self, epoch: Epoch) -> Epoch {

@@ -46,6 +46,11 @@ impl Version {
     pub fn of(content: &[u8]) -> Self {
         Self(xxhash_rust::xxh3::xxh3_64(content))
     }
+
+    /// The version that a client says it has; `None` when it is none of ours.
+    pub fn parse(text: &str) -> Option<Self> {
+        (text.len() == 16).then(|| u64::from_str_radix(text, 16).ok().map(Self)).flatten()
+    }
 }
 
 impl fmt::Display for Version {

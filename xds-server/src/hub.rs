@@ -1,0 +1,157 @@
+//! The protocol machine behind one lock, and whom to wake. The lock is held for microseconds: responses are encoded
+//! outside of it.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryRequest;
+use smidge_xds::{ProxyId, Resource, Update};
+use tokio::sync::{Notify, watch};
+
+use crate::{
+    Counters, Limits, Reported, Resolve,
+    protocol::{Ended, Machine, Next, StreamId, Wanted},
+};
+
+/// Where updates are published, streams are served from, and reports are read.
+pub struct Hub {
+    state: Mutex<State>,
+    limits: Limits,
+    counters: Arc<Counters>,
+    resolver: Arc<dyn Resolve>,
+    published: watch::Sender<bool>,
+    moved: Notify,
+}
+
+struct State {
+    machine: Machine,
+    /// By stream.
+    wakers: Vec<Arc<Notify>>,
+}
+
+impl Hub {
+    /// A hub that has published nothing: streams wait.
+    pub fn new(limits: Limits, resolver: Arc<dyn Resolve>) -> Arc<Self> {
+        let counters = Arc::new(Counters::default());
+        let machine = Machine::new(limits, counters.clone(), &resolver.names());
+        Arc::new(Self {
+            state: Mutex::new(State { machine, wakers: Vec::new() }),
+            limits,
+            counters,
+            resolver,
+            published: watch::Sender::new(false),
+            moved: Notify::new(),
+        })
+    }
+
+    /// Publishes: marks what changed in the streams that want it and wakes them. Its epoch has to be greater than
+    /// that of the one before. Never blocks on a proxy.
+    pub fn publish(&self, update: Update) {
+        self.change(|machine| machine.publish(update));
+        self.published.send_replace(true);
+        self.moved.notify_one();
+    }
+
+    /// What changed in the reports since the last call; waits until something did, or something is published. For
+    /// one reader: what it gets, nobody gets again.
+    pub async fn reported(&self) -> Reported {
+        let mut told = self.lock().machine.reported();
+        while told.proxies.is_empty() {
+            self.moved.notified().await;
+            told = self.lock().machine.reported();
+            if told.epoch.0 > 0 {
+                break;
+            }
+        }
+        told
+    }
+
+    /// What was done so far.
+    pub fn counters(&self) -> &Arc<Counters> {
+        &self.counters
+    }
+
+    /// What clients may cost.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    pub(crate) fn resolver(&self) -> &dyn Resolve {
+        &*self.resolver
+    }
+
+    /// Returns once something is published.
+    pub(crate) async fn wait_for_first(&self) {
+        // An error would mean that the sender is gone, but it is in `self`.
+        let _ = self.published.subscribe().wait_for(|published| *published).await;
+    }
+
+    pub(crate) fn open(self: &Arc<Self>, proxy: &ProxyId) -> Result<OpenStream, Ended> {
+        let (id, waker) = self.change_with(|state| {
+            let id = state.machine.open(proxy)?;
+            state.wakers.resize_with(state.wakers.len().max(id as usize + 1), Arc::default);
+            let waker = Arc::new(Notify::new());
+            state.wakers[id as usize] = waker.clone();
+            Ok((id, waker))
+        })?;
+        Ok(OpenStream { hub: self.clone(), id, waker })
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Machine) -> T) -> T {
+        self.change_with(|state| change(&mut state.machine))
+    }
+
+    fn change_with<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let mut state = self.lock();
+        let result = change(&mut state);
+        let woken = state.machine.woken();
+        let wakers: Vec<_> = woken.into_iter().map(|stream| state.wakers[stream as usize].clone()).collect();
+        let moved = state.machine.has_reports();
+        drop(state);
+        wakers.iter().for_each(|waker| waker.notify_one());
+        if moved {
+            self.moved.notify_one();
+        }
+        result
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // The machine has no state that a panic could leave half changed and that a later call would not mend; to go
+        // on serving is better than to stop.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A stream of one proxy; closed when dropped.
+pub(crate) struct OpenStream {
+    hub: Arc<Hub>,
+    id: StreamId,
+    waker: Arc<Notify>,
+}
+
+impl OpenStream {
+    pub(crate) fn id(&self) -> StreamId {
+        self.id
+    }
+
+    pub(crate) fn receive(&self, request: DeltaDiscoveryRequest) -> Result<Vec<Wanted>, Ended> {
+        self.hub.change(|machine| machine.receive(self.id, request))
+    }
+
+    pub(crate) fn resolve(&self, resource: Arc<Resource>) {
+        self.hub.change(|machine| machine.resolve(self.id, resource));
+    }
+
+    pub(crate) fn next(&self) -> Next {
+        self.hub.lock().machine.next(self.id)
+    }
+
+    pub(crate) async fn woken(&self) {
+        self.waker.notified().await;
+    }
+}
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        self.hub.change(|machine| machine.close(self.id));
+    }
+}

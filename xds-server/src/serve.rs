@@ -1,0 +1,159 @@
+//! The gRPC service: who is it, may it, then its session.
+
+use std::{convert::Infallible, fmt, sync::Arc, task, time::Duration};
+
+use envoy_types::pb::envoy::{config::core::v3::Node, service::discovery::v3::DeltaDiscoveryRequest};
+use futures::stream::{BoxStream, Stream, StreamExt};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::Semaphore,
+    time::timeout,
+};
+use tokio_stream::StreamMap;
+use tokio_util::sync::CancellationToken;
+use tonic::{
+    Request, Status, Streaming,
+    body::Body,
+    codegen::{BoxFuture, Service, StdError, http},
+    server::{Grpc, NamedService, StreamingService},
+    transport::{Server, server::Connected},
+};
+
+use crate::{
+    Hub, Identify, Peer,
+    codec::AdsCodec,
+    counters::add,
+    protocol::{Ended, Response},
+    session::{Pace, Session, status},
+};
+
+/// How long a shutdown waits for connections after the last stream was ended.
+const GRACE: Duration = Duration::from_secs(5);
+/// What a client may send before it is read.
+const WINDOW_BYTES: u32 = 256 << 10;
+
+/// Serves until `shutdown`, then ends the streams over [`Limits::drain`](crate::Limits::drain) and returns.
+///
+/// # Errors
+/// When `incoming` cannot be served at all; a single broken connection is no error.
+pub async fn serve<C, E>(
+    hub: Arc<Hub>,
+    identify: Arc<dyn Identify>,
+    incoming: impl Stream<Item = Result<C, E>>,
+    shutdown: CancellationToken,
+) -> Result<(), tonic::transport::Error>
+where
+    C: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
+    E: Into<StdError>,
+{
+    let limits = *hub.limits();
+    let streams = Arc::new(Semaphore::new(limits.streams.min(Semaphore::MAX_PERMITS)));
+    let service = Ads { hub, identify, streams, shutdown: shutdown.clone() };
+    let server = Server::builder()
+        .http2_keepalive_interval(Some(limits.keepalive_interval))
+        .http2_keepalive_timeout(Some(limits.keepalive_timeout))
+        .max_concurrent_streams(limits.streams_per_connection)
+        .initial_stream_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(WINDOW_BYTES)
+        .add_service(service)
+        .serve_with_incoming_shutdown(incoming, shutdown.clone().cancelled_owned());
+    let overdue = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(limits.drain + GRACE).await;
+    };
+    tokio::select! {
+        served = server => served,
+        () = overdue => Ok(()),
+    }
+}
+
+/// `envoy.service.discovery.v3.AggregatedDiscoveryService`, its delta method.
+#[derive(Clone)]
+struct Ads {
+    hub: Arc<Hub>,
+    identify: Arc<dyn Identify>,
+    streams: Arc<Semaphore>,
+    shutdown: CancellationToken,
+}
+
+impl fmt::Debug for Ads {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Ads")
+    }
+}
+
+impl Ads {
+    async fn open(self, request: Request<Streaming<DeltaDiscoveryRequest>>) -> Result<Session, Status> {
+        let permit = self.streams.clone().try_acquire_owned();
+        let permit = permit.map_err(|_| status(Ended::TooMany))?;
+        let (metadata, extensions, mut inbound) = request.into_parts();
+        let first = self.first_request(&mut inbound).await?;
+        let nobody = Node::default();
+        let node = first.node.as_ref().unwrap_or(&nobody);
+        let proxy = self.identify.identify(Peer { metadata: &metadata, extensions: &extensions, node }).await?;
+        tracing::debug!(%proxy, "stream opened");
+        tokio::select! {
+            () = self.hub.wait_for_first() => {}
+            () = self.shutdown.cancelled() => return Err(Status::unavailable("the server shuts down")),
+        }
+        let stream = self.hub.open(&proxy).map_err(status)?;
+        let pace = Pace::new(self.hub.limits());
+        let (hub, shutdown, own) = (self.hub, self.shutdown, StreamMap::new());
+        let mut session = Session { hub, proxy, stream, inbound, shutdown, _permit: permit, pace, own };
+        session.receive(first)?;
+        Ok(session)
+    }
+
+    async fn first_request(
+        &self,
+        inbound: &mut Streaming<DeltaDiscoveryRequest>,
+    ) -> Result<DeltaDiscoveryRequest, Status> {
+        let late = |_| Status::deadline_exceeded("no request came on this stream");
+        let first = timeout(self.hub.limits().first_request, inbound.message()).await.map_err(late)??;
+        first.ok_or_else(|| Status::invalid_argument("the stream ended before its first request"))
+    }
+}
+
+impl StreamingService<DeltaDiscoveryRequest> for Ads {
+    type Response = Response;
+    type ResponseStream = BoxStream<'static, Result<Response, Status>>;
+    type Future = BoxFuture<tonic::Response<Self::ResponseStream>, Status>;
+
+    fn call(&mut self, request: Request<Streaming<DeltaDiscoveryRequest>>) -> Self::Future {
+        let ads = self.clone();
+        Box::pin(async move {
+            let hub = ads.hub.clone();
+            let session = ads.open(request).await.inspect_err(|status| {
+                add(&hub.counters().streams_refused, 1);
+                tracing::info!(reason = status.message(), "stream refused");
+            })?;
+            Ok(tonic::Response::new(session.responses().boxed()))
+        })
+    }
+}
+
+impl Service<http::Request<Body>> for Ads {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<Self::Response, Infallible>;
+
+    fn poll_ready(&mut self, _: &mut task::Context<'_>) -> task::Poll<Result<(), Infallible>> {
+        task::Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let ads = self.clone();
+        Box::pin(async move {
+            if !request.uri().path().ends_with("/DeltaAggregatedResources") {
+                let told = "only DeltaAggregatedResources is served: set ads_config.api_type to DELTA_GRPC";
+                return Ok(Status::unimplemented(told).into_http());
+            }
+            let limit = ads.hub.limits().request_bytes;
+            Ok(Grpc::new(AdsCodec).max_decoding_message_size(limit).streaming(ads, request).await)
+        })
+    }
+}
+
+impl NamedService for Ads {
+    const NAME: &'static str = "envoy.service.discovery.v3.AggregatedDiscoveryService";
+}
