@@ -1,1 +1,3 @@
-//! smidge-operator
+//! The thin shell around the engine.
+
+pub mod identity;

@@ -1,0 +1,149 @@
+//! Each stream's own certificate: the resource `workload`.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use envoy_types::pb::envoy::{
+    config::core::v3::{DataSource, data_source::Specifier},
+    extensions::transport_sockets::tls::v3::{Secret, TlsCertificate, secret},
+};
+use futures::{StreamExt, stream, stream::BoxStream};
+use smidge_mesh::Identity;
+use smidge_xds::{Name, ProxyId, Resource, TypeUrl};
+use smidge_xds_server::Resolve;
+use tokio::{sync::watch, time};
+
+use super::{Credential, Identities, Issuer};
+
+/// The name of the secret with a proxy's own certificate and key.
+const WORKLOAD: &str = "workload";
+
+/// How long to wait after the issuer has failed.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Issues a certificate for each stream that asks, and renews it as long as the stream lives.
+pub struct Certificates {
+    issuer: Arc<dyn Issuer>,
+    identities: Identities,
+}
+
+impl Certificates {
+    /// Certificates by this issuer, for these proxies.
+    pub fn new(issuer: Arc<dyn Issuer>, identities: Identities) -> Self {
+        Self { issuer, identities }
+    }
+}
+
+impl Resolve for Certificates {
+    fn names(&self) -> Vec<(TypeUrl, Name)> {
+        vec![(TypeUrl::Secret, WORKLOAD.into())]
+    }
+
+    fn resolve(&self, proxy: &ProxyId, _: TypeUrl, _: &Name) -> BoxStream<'static, Arc<Resource>> {
+        let Some(identity) = self.identities.watch(proxy) else { return stream::empty().boxed() };
+        let renewal = Renewal { issuer: Arc::clone(&self.issuer), identity, due: None };
+        stream::unfold(renewal, Renewal::next).boxed()
+    }
+}
+
+/// One stream's certificate and when it needs the next.
+struct Renewal {
+    issuer: Arc<dyn Issuer>,
+    identity: watch::Receiver<Identity>,
+    due: Option<SystemTime>,
+}
+
+impl Renewal {
+    /// Waits until a certificate is due and makes it; `None` when the proxy is not known any more.
+    async fn next(mut self) -> Option<(Arc<Resource>, Self)> {
+        if let Some(due) = self.due {
+            self.wait(due).await?;
+        }
+        let credential = self.issue().await?;
+        self.due = Some(credential.renewal());
+        Some((Arc::new(secret_of(&credential)), self))
+    }
+
+    async fn wait(&mut self, due: SystemTime) -> Option<()> {
+        let left = due.duration_since(SystemTime::now()).unwrap_or_default();
+        match time::timeout(left, self.identity.changed()).await {
+            Ok(changed) => changed.ok(),
+            Err(_) => Some(()),
+        }
+    }
+
+    async fn issue(&mut self) -> Option<Credential> {
+        loop {
+            let identity = self.identity.borrow_and_update().clone();
+            match self.issuer.issue(&identity).await {
+                Ok(credential) => return Some(credential),
+                Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "no certificate; trying again"),
+            }
+            self.wait(SystemTime::now() + RETRY).await?;
+        }
+    }
+}
+
+fn secret_of(credential: &Credential) -> Resource {
+    let certificate = TlsCertificate {
+        certificate_chain: Some(inline(&credential.chain)),
+        private_key: Some(inline(credential.key.expose())),
+        ..Default::default()
+    };
+    let secret = Secret { name: WORKLOAD.to_owned(), r#type: Some(secret::Type::TlsCertificate(certificate)) };
+    Resource::new(TypeUrl::Secret, WORKLOAD, &secret)
+}
+
+fn inline(text: &str) -> DataSource {
+    DataSource { specifier: Some(Specifier::InlineString(text.to_owned())), ..Default::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::Root;
+    use smidge_mesh::TrustDomain;
+
+    fn identity(account: &str) -> Identity {
+        Identity { trust_domain: TrustDomain::default(), namespace: "shop".into(), service_account: account.into() }
+    }
+
+    fn certificates(identities: &Identities) -> Certificates {
+        Certificates::new(Arc::new(Root::generate().unwrap()), identities.clone())
+    }
+
+    #[tokio::test]
+    async fn a_proxy_whose_identity_changes_gets_a_new_certificate_at_once() {
+        let (identities, proxy) = (Identities::default(), ProxyId::from("web-0.shop"));
+        identities.set(proxy.clone(), identity("web"));
+        let mut secrets = certificates(&identities).resolve(&proxy, TypeUrl::Secret, &WORKLOAD.into());
+        let first = secrets.next().await.unwrap();
+        identities.set(proxy.clone(), identity("other"));
+        let second = secrets.next().await.unwrap();
+        assert_ne!(first.version, second.version);
+        identities.remove(&proxy);
+        assert_eq!(secrets.next().await, None, "a proxy that is gone is issued nothing");
+    }
+
+    #[tokio::test]
+    async fn a_proxy_that_nobody_knows_gets_no_certificate() {
+        let certificates = certificates(&Identities::default());
+        let mut secrets = certificates.resolve(&"web-0.shop".into(), TypeUrl::Secret, &WORKLOAD.into());
+        assert_eq!(secrets.next().await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_certificate_is_renewed_before_it_ends() {
+        let (identities, proxy) = (Identities::default(), ProxyId::from("web-0.shop"));
+        identities.set(proxy.clone(), identity("web"));
+        let mut secrets = certificates(&identities).resolve(&proxy, TypeUrl::Secret, &WORKLOAD.into());
+        let start = time::Instant::now();
+        let first = secrets.next().await.unwrap();
+        let second = secrets.next().await.unwrap();
+        assert_ne!(first.version, second.version);
+        assert!(start.elapsed() < super::super::LIFETIME * 2 / 3);
+        assert!(start.elapsed() > super::super::LIFETIME / 2);
+    }
+}

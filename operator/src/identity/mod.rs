@@ -1,0 +1,66 @@
+//! Who vouches for workloads: certificates with SPIFFE identities, and their way to the proxies.
+//!
+//! ```text
+//! Issuer (trait) ◀── Root: a root in this process, kept in a file if asked
+//!    │ issue
+//! Certificates ──Resolve──→ xds-server: each stream gets its own key, renewed at two thirds of its life
+//!    ▲
+//! Identities: which proxy is who, written by the loop
+//! ```
+
+mod certificates;
+mod identities;
+mod private_key;
+mod root;
+
+use futures::future::BoxFuture;
+use smidge_mesh::{Identity, TrustBundle};
+use std::time::{Duration, SystemTime};
+
+pub use certificates::Certificates;
+pub use identities::Identities;
+pub use private_key::PrivateKey;
+pub use root::{Error as RootError, Root};
+
+/// How long a workload's certificate is good.
+pub const LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Who signs certificates. The place for other authorities.
+pub trait Issuer: Send + Sync + 'static {
+    /// Makes a new key and a certificate for a workload.
+    fn issue<'a>(&'a self, identity: &'a Identity) -> BoxFuture<'a, Result<Credential, IssueError>>;
+
+    /// The roots that vouch for what it signs.
+    fn trust_bundle(&self) -> TrustBundle;
+}
+
+/// No certificate for this workload: the old one stays in force, and it is tried again.
+#[derive(Debug, thiserror::Error)]
+#[error("no certificate for {identity}")]
+pub struct IssueError {
+    /// For whom.
+    pub identity: Identity,
+    /// Why.
+    pub source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+/// What a workload proves its identity with.
+#[derive(Debug)]
+pub struct Credential {
+    /// The certificate and what links it to a root, in PEM.
+    pub chain: String,
+    /// Its key.
+    pub key: PrivateKey,
+    /// From when on it counts.
+    pub not_before: SystemTime,
+    /// Until when.
+    pub not_after: SystemTime,
+}
+
+impl Credential {
+    /// When to ask for the next one: after two thirds of its life.
+    pub fn renewal(&self) -> SystemTime {
+        let life = self.not_after.duration_since(self.not_before).unwrap_or_default();
+        self.not_before + life * 2 / 3
+    }
+}
