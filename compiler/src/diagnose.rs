@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use smidge_mesh::{ServiceName, WorkloadKey};
+use smidge_mesh::{ServiceAccountName, ServiceName};
 
 use crate::{Diagnostic, ObjectRef, Snapshot};
 
@@ -16,8 +16,8 @@ pub fn diagnose(_: &Snapshot, _: &ObjectRef) -> Vec<Diagnostic> {
 pub struct Reach {
     /// Services whose clients' outbound side carries it: every meshed pod is a client.
     pub services: BTreeSet<ServiceName>,
-    /// Workloads whose inbound side carries it: the pods that have the key.
-    pub workloads: BTreeSet<WorkloadKey>,
+    /// Service accounts whose pods' inbound side carries it: every workload key of theirs.
+    pub accounts: BTreeSet<ServiceAccountName>,
 }
 
 /// Where an object takes effect. Empty while it is not in force.

@@ -10,15 +10,19 @@
 //! process. A wrong object is never an error of ours: an invalid part counts as absent, and `diagnose` says so.
 
 mod affected;
+pub mod codes;
 mod compile;
 mod diagnose;
 mod diagnostic;
-mod facts;
+pub mod facts;
+mod link;
 mod object;
 mod snapshot;
 
 pub use affected::{Dirty, affected};
-pub use compile::{compile, compile_endpoints, compile_inbound, compile_peers, compile_service};
+pub use compile::{
+    compile, compile_endpoints, compile_inbound, compile_peers, compile_service, meshed_pods, workload_key,
+};
 pub use diagnose::{Reach, diagnose, reach};
 pub use diagnostic::{Code, Condition, Diagnostic, Severity};
 pub use facts::{Digest, Fact};

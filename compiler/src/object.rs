@@ -3,6 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use serde::Serialize;
+use smidge_mesh::{PodName, ServiceName};
 
 /// The kinds that come in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -70,6 +71,18 @@ impl ObjectRef {
     /// The reference to an object.
     pub fn new(kind: Kind, namespace: impl Into<Arc<str>>, name: impl Into<Arc<str>>) -> Self {
         Self { kind, namespace: namespace.into(), name: name.into() }
+    }
+}
+
+impl From<&ServiceName> for ObjectRef {
+    fn from(service: &ServiceName) -> Self {
+        Self::new(Kind::Service, service.namespace.clone(), service.name.clone())
+    }
+}
+
+impl From<&PodName> for ObjectRef {
+    fn from(pod: &PodName) -> Self {
+        Self::new(Kind::Pod, pod.namespace.clone(), pod.name.clone())
     }
 }
 

@@ -1,0 +1,97 @@
+//! What holds for a whole namespace or mesh.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use k8s_openapi::api::core::v1::Namespace;
+use smidge_mesh::{Mode, Protocol, Telemetry, TrustDomain};
+
+use super::{Digest, Fact, Origin, Problem, shown};
+use crate::codes;
+
+/// The label that puts a namespace into the mesh.
+const INJECT: &str = "smidge.dev/inject";
+/// The label that overrides the mesh's mode for a namespace.
+const MODE: &str = "smidge.dev/mode";
+
+/// Ports of well-known protocols in which the server speaks first, so that looking for HTTP would wait for ever:
+/// SMTP, MySQL, PostgreSQL, Redis, Elasticsearch' own, memcached, MongoDB.
+const SERVER_FIRST: [u16; 10] = [25, 587, 3306, 4444, 5432, 6379, 9300, 11211, 27017, 33060];
+
+/// The facts about a Namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamespaceFacts {
+    /// Which.
+    pub origin: Origin,
+    /// Whether its Services are in the mesh.
+    pub meshed: bool,
+    /// Its own mode; `None`: the mesh's.
+    pub mode: Option<Mode>,
+    /// What is unfit in it.
+    pub problems: Vec<Problem>,
+}
+
+impl Digest for Namespace {
+    fn digest(&self) -> Fact {
+        let origin = Origin { namespace: "".into(), ..Origin::of(&self.metadata) };
+        let label = |key| self.metadata.labels.as_ref().and_then(|labels| labels.get(key)).map(String::as_str);
+        let mode = label(MODE);
+        let known = mode.and_then(mode_named);
+        let problems = match (mode, known) {
+            (Some(text), None) => vec![unknown_mode(text)],
+            _ => Vec::new(),
+        };
+        Fact::Namespace(Arc::new(NamespaceFacts {
+            origin,
+            meshed: label(INJECT) == Some("enabled"),
+            mode: known,
+            problems,
+        }))
+    }
+}
+
+fn unknown_mode(text: &str) -> Problem {
+    let message = format!("label {MODE} is {}, not deny, audit or allow: the mesh's own mode holds", shown(text));
+    Problem::new(codes::UNKNOWN_MODE, format!("metadata.labels[{MODE}]"), message)
+}
+
+fn mode_named(text: &str) -> Option<Mode> {
+    match text {
+        "deny" => Some(Mode::Deny),
+        "audit" => Some(Mode::Audit),
+        "allow" => Some(Mode::Allow),
+        _ => None,
+    }
+}
+
+/// The facts about the MeshConfig; `default()`: what holds without one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MeshConfigFacts {
+    /// Which.
+    pub origin: Origin,
+    /// What namespaces do that have no mode of their own.
+    pub mode: Mode,
+    /// Who vouches for identities.
+    pub trust_domain: TrustDomain,
+    /// Ports that are never looked into, unless the Service says what they speak.
+    pub opaque_ports: BTreeSet<u16>,
+    /// What all other ports speak that say nothing.
+    pub unsaid: Protocol,
+    /// What sidecars log.
+    pub telemetry: Telemetry,
+    /// What is unfit in it.
+    pub problems: Vec<Problem>,
+}
+
+impl Default for MeshConfigFacts {
+    fn default() -> Self {
+        Self {
+            origin: Origin { created: None, namespace: "".into(), name: "default".into(), generation: None },
+            mode: Mode::default(),
+            trust_domain: TrustDomain::default(),
+            opaque_ports: SERVER_FIRST.into(),
+            unsaid: Protocol::Detect,
+            telemetry: Telemetry { access_log: false },
+            problems: Vec::new(),
+        }
+    }
+}
