@@ -10,10 +10,13 @@ use std::{
 };
 
 use smidge_compiler::{Diagnostic, Kind, ObjectRef, Reach, Snapshot, diagnose, reach};
-use smidge_mesh::{Endpoints, HttpRoute, Inbound, Protocol, Service, ServiceName, WorkloadKey};
+use smidge_mesh::{Endpoints, HttpRoute, Inbound, Protocol, Service, ServiceAccountName, ServiceName};
 use smidge_xds::Epoch;
 
-use crate::stages;
+use crate::{
+    Audience,
+    workloads::{Workloads, account_of},
+};
 
 /// What is remembered of an object.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,19 +25,37 @@ pub(crate) struct State {
     pub(crate) diagnostics: Arc<[Diagnostic]>,
     pub(crate) reach: Reach,
     pub(crate) epoch: Epoch,
+    pub(crate) audience: Audience,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct Effects {
     objects: BTreeMap<ObjectRef, State>,
     by_service: BTreeMap<ServiceName, BTreeSet<ObjectRef>>,
+    by_account: BTreeMap<ServiceAccountName, BTreeSet<ObjectRef>>,
+}
+
+/// What there is to know at the end of a step.
+#[derive(Clone, Copy)]
+pub(crate) struct Moment<'a> {
+    pub(crate) snapshot: &'a Snapshot,
+    pub(crate) workloads: &'a Workloads,
+    /// Objects that changed, or what they refer to.
+    pub(crate) dirty: &'a BTreeSet<ObjectRef>,
+    pub(crate) touched: &'a Touched,
+    /// Of the step's publication.
+    pub(crate) epoch: Epoch,
 }
 
 /// The parts of values that objects have a say in and that changed in one step.
 #[derive(Debug, Default)]
 pub(crate) struct Touched {
     services: BTreeSet<ServiceName>,
-    grants: BTreeMap<WorkloadKey, BTreeSet<Arc<str>>>,
+    grants: BTreeMap<ServiceAccountName, BTreeSet<Arc<str>>>,
+    /// Of which layers came or went.
+    accounts: BTreeSet<ServiceAccountName>,
+    /// Whether anything is published.
+    is_published: bool,
 }
 
 impl Touched {
@@ -57,8 +78,13 @@ impl Touched {
         let (old, new): (BTreeSet<_>, BTreeSet<_>) = (before.grants.iter().collect(), after.grants.iter().collect());
         let names: BTreeSet<_> = old.symmetric_difference(&new).map(|grant| grant.name.clone()).collect();
         if !names.is_empty() {
-            self.grants.insert(after.key.clone(), names);
+            self.grants.entry(account_of(&after.key)).or_default().extend(names);
         }
+    }
+
+    /// Layers of these accounts came or went, and the step publishes something or not.
+    pub(crate) fn conclude(&mut self, accounts: BTreeSet<ServiceAccountName>, is_published: bool) {
+        (self.accounts, self.is_published) = (accounts, is_published);
     }
 
     /// TrafficTargets of which a grant changed.
@@ -76,7 +102,8 @@ impl Touched {
             _ => is_dirty,
         };
         reach.services.iter().any(|service| self.services.contains(service))
-            || reach.workloads.iter().filter_map(|key| self.grants.get(key)).any(own)
+            || reach.accounts.iter().filter_map(|account| self.grants.get(account)).any(own)
+            || (object.kind == Kind::MeshConfig && is_dirty && self.is_published)
     }
 }
 
@@ -89,36 +116,27 @@ impl Effects {
         self.objects.keys()
     }
 
-    /// Looks at the objects again that are dirty or whose effect was touched; `epoch` is that of this step's
-    /// publication. Returns those that changed or are gone.
-    pub(crate) fn refresh(
-        &mut self,
-        snapshot: &Snapshot,
-        dirty: &BTreeSet<ObjectRef>,
-        touched: &Touched,
-        epoch: Epoch,
-    ) -> BTreeSet<ObjectRef> {
-        let carried = touched.services.iter().filter_map(|name| self.by_service.get(name)).flatten().cloned();
-        let targets = touched.targets().filter(|target| self.objects.contains_key(target));
-        let mut objects: BTreeSet<ObjectRef> = carried.chain(targets).collect();
-        objects.extend(dirty.iter().filter(|object| object.kind.has_status()).cloned());
-        objects.retain(|object| {
-            let state = self.renewed(snapshot, object, dirty.contains(object), touched, epoch);
-            self.replace(object, state)
-        });
+    /// Looks at the objects again that are dirty or whose effect was touched. Returns those that changed or are gone.
+    pub(crate) fn refresh(&mut self, moment: &Moment<'_>) -> BTreeSet<ObjectRef> {
+        let mut objects = self.carried(moment.touched);
+        objects.extend(moment.dirty.iter().filter(|object| object.kind.has_status()).cloned());
+        objects.retain(|object| self.replace(object, self.renewed(moment, object)));
         objects
     }
 
-    fn renewed(
-        &self,
-        snapshot: &Snapshot,
-        object: &ObjectRef,
-        is_dirty: bool,
-        touched: &Touched,
-        epoch: Epoch,
-    ) -> Option<State> {
-        let before = self.objects.get(object);
-        let generation = stages::generation(snapshot, object)?;
+    /// The objects that something touched carries.
+    fn carried(&self, touched: &Touched) -> BTreeSet<ObjectRef> {
+        let by_service = touched.services.iter().filter_map(|name| self.by_service.get(name)).flatten();
+        let by_account = touched.accounts.iter().filter_map(|account| self.by_account.get(account)).flatten();
+        let targets = touched.targets().filter(|target| self.objects.contains_key(target));
+        by_service.chain(by_account).cloned().chain(targets).collect()
+    }
+
+    fn renewed(&self, moment: &Moment<'_>, object: &ObjectRef) -> Option<State> {
+        let Moment { snapshot, workloads, dirty, touched, epoch } = *moment;
+        let (before, is_dirty) = (self.objects.get(object), dirty.contains(object));
+        // A folder's objects have no generation.
+        let generation = snapshot.fact(object)?.origin().generation.unwrap_or_default();
         let (diagnostics, reach) = match before {
             Some(before) if !is_dirty => (before.diagnostics.clone(), before.reach.clone()),
             _ => (diagnose(snapshot, object).into(), reach(snapshot, object)),
@@ -126,7 +144,8 @@ impl Effects {
         let moved = touched.moves(object, &reach, is_dirty)
             || before.is_some_and(|before| touched.moves(object, &before.reach, is_dirty));
         let stays = before.map_or(Epoch::default(), |before| before.epoch);
-        Some(State { generation, diagnostics, reach, epoch: if moved { epoch } else { stays } })
+        let audience = workloads.audience(object, &reach);
+        Some(State { generation, diagnostics, reach, epoch: if moved { epoch } else { stays }, audience })
     }
 
     /// Whether this changes anything.
@@ -135,25 +154,27 @@ impl Effects {
             return false;
         }
         if let Some(before) = self.objects.remove(object) {
-            for service in &before.reach.services {
-                self.unlink(service, object);
-            }
+            before.reach.services.iter().for_each(|service| unlink(&mut self.by_service, service, object));
+            before.reach.accounts.iter().for_each(|account| unlink(&mut self.by_account, account, object));
         }
         if let Some(state) = state {
             for service in &state.reach.services {
                 self.by_service.entry(service.clone()).or_default().insert(object.clone());
             }
+            for account in &state.reach.accounts {
+                self.by_account.entry(account.clone()).or_default().insert(object.clone());
+            }
             self.objects.insert(object.clone(), state);
         }
         true
     }
+}
 
-    fn unlink(&mut self, service: &ServiceName, object: &ObjectRef) {
-        if let Some(objects) = self.by_service.get_mut(service) {
-            objects.remove(object);
-            if objects.is_empty() {
-                self.by_service.remove(service);
-            }
+fn unlink<K: Ord>(index: &mut BTreeMap<K, BTreeSet<ObjectRef>>, key: &K, object: &ObjectRef) {
+    if let Some(objects) = index.get_mut(key) {
+        objects.remove(object);
+        if objects.is_empty() {
+            index.remove(key);
         }
     }
 }

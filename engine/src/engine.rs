@@ -6,13 +6,14 @@ use smidge_compiler::{
     Dirty, Event, ObjectRef, Snapshot, affected, compile, compile_endpoints, compile_inbound, compile_peers,
     compile_service,
 };
-use smidge_mesh::{Endpoints, Peers, Service, ServiceName, WorkloadKey};
+use smidge_mesh::{Base, Endpoints, Peers, PodName, Service, ServiceName, WorkloadKey};
+use smidge_translator::{translate_base, translate_endpoints, translate_peers, translate_service};
 use smidge_xds::{Epoch, LayerChange, ProxyChange, Resource, Update};
 
 use crate::{
-    Audience, Carrier, Counters, Effect, Step,
+    Carrier, Counters, Effect, Step,
     cache::{Cache, Refreshed},
-    effects::{Effects, Touched},
+    effects::{Effects, Moment, State, Touched},
     layer::{Layer, Owner, key_of},
     stages, verify,
     workloads::{Placed, Workloads},
@@ -22,6 +23,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Engine {
     snapshot: Snapshot,
+    base: Cache<(), Base>,
     services: Cache<ServiceName, Service>,
     endpoints: Cache<ServiceName, Endpoints>,
     peers: Cache<ServiceName, Peers>,
@@ -45,9 +47,10 @@ impl Default for Engine {
     fn default() -> Self {
         Self {
             snapshot: Snapshot::default(),
-            services: Cache::new(Owner::Service, stages::translate_service),
-            endpoints: Cache::new(Owner::Endpoints, stages::translate_endpoints),
-            peers: Cache::new(Owner::Peers, stages::translate_peers),
+            base: Cache::new(|()| Owner::Base, translate_base),
+            services: Cache::new(Owner::Service, translate_service),
+            endpoints: Cache::new(Owner::Endpoints, translate_endpoints),
+            peers: Cache::new(Owner::Peers, translate_peers),
             workloads: Workloads::default(),
             shared: Layer::default(),
             effects: Effects::default(),
@@ -90,6 +93,12 @@ impl Engine {
         self.epoch
     }
 
+    /// Everything that the proxy of a pod gets, but for its own certificate; `None`: it is not meshed.
+    pub fn resources_of(&self, pod: &PodName) -> Option<Vec<Arc<Resource>>> {
+        let own = self.workloads.layer_of(pod)?;
+        Some(self.shared.resources().chain(&own.resources).cloned().collect())
+    }
+
     /// Every object with a status.
     pub fn objects(&self) -> impl Iterator<Item = &ObjectRef> {
         self.effects.objects()
@@ -98,12 +107,7 @@ impl Engine {
     /// What an object does; `None`: there is no such object, or it has no status.
     pub fn effect(&self, object: &ObjectRef) -> Option<Effect> {
         let state = self.effects.state(object)?;
-        let layers = state.reach.workloads.iter().filter_map(|key| self.workloads.layer(key));
-        let audience = match state.reach.services.is_empty() {
-            true => Audience::Workloads(layers.map(|workload| workload.id).collect()),
-            false => Audience::Everyone,
-        };
-        let (generation, diagnostics, epoch) = (state.generation, state.diagnostics.clone(), state.epoch);
+        let State { generation, diagnostics, epoch, audience, .. } = state.clone();
         Some(Effect { generation, diagnostics, epoch, audience })
     }
 
@@ -114,8 +118,10 @@ impl Engine {
             let parts = [self.services.resources(name), self.endpoints.resources(name), self.peers.resources(name)];
             parts.into_iter().flatten().map(|resource| (None, resource))
         });
-        let layers = state.reach.workloads.iter().filter_map(|key| self.workloads.layer(key));
-        let own = layers.flat_map(|layer| layer.resources.iter().map(|resource| (Some(layer.id), resource)));
+        let own = self
+            .workloads
+            .reached(&state.reach)
+            .flat_map(|layer| layer.resources.iter().map(|resource| (Some(layer.id), resource)));
         let carrier = |(workload, resource): (_, &Arc<Resource>)| {
             let (type_url, name) = key_of(resource);
             Carrier { workload, type_url, name }
@@ -151,13 +157,17 @@ impl Engine {
         let mut touched = Touched::default();
         let placed = self.place_pods(dirty, next);
         let layers = self.compile_workloads(dirty, &placed, &mut touched);
+        self.compile_base();
         self.compile_services(dirty, &mut touched);
         let update = self.collect(next, &layers, &placed);
         if !update.is_empty() {
             self.epoch = next;
             self.counters.publications += 1;
         }
-        let objects = self.effects.refresh(&self.snapshot, &dirty.objects, &touched, self.epoch);
+        touched.conclude(self.workloads.take_reshaped(), !update.is_empty());
+        let Self { snapshot, workloads, epoch, .. } = self;
+        let moment = Moment { snapshot, workloads, dirty: &dirty.objects, touched: &touched, epoch: *epoch };
+        let objects = self.effects.refresh(&moment);
         Step { update, objects, placements: placed.iter().map(Placed::placement).collect() }
     }
 
@@ -182,6 +192,14 @@ impl Engine {
         }
         let joined = placed.iter().filter_map(|placed| self.workloads.key_of(placed.workload()?)).cloned();
         keys.into_iter().chain(joined).collect()
+    }
+
+    /// What holds for the whole mesh is three words: it is looked at in each step.
+    fn compile_base(&mut self) {
+        let base = stages::base(&self.snapshot);
+        if self.base.value(&()) != Some(&base) {
+            self.base.refresh(&(), Some(base), &mut self.shared, &mut self.counters);
+        }
     }
 
     fn compile_services(&mut self, dirty: &Dirty, touched: &mut Touched) {

@@ -1,8 +1,7 @@
-//! The one place that calls the compiler for pods and objects, and the translator.
+//! The one place that calls the compiler for pods, objects and the mesh itself.
 
-use smidge_compiler::{Dirty, ObjectRef, Snapshot};
-use smidge_mesh::{Endpoints, Inbound, Peers, PodName, Service, WorkloadKey};
-use smidge_xds::Resource;
+use smidge_compiler::{Dirty, Snapshot, workload_key};
+use smidge_mesh::{Base, PodName, WorkloadKey};
 
 /// Where a meshed pod belongs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,34 +13,19 @@ pub(crate) struct Seat {
 }
 
 /// The seat of a pod; `None`: it is not meshed.
-pub(crate) fn seat(_: &Snapshot, _: &PodName) -> Option<Seat> {
-    None
+pub(crate) fn seat(snapshot: &Snapshot, pod: &PodName) -> Option<Seat> {
+    let key = workload_key(snapshot, pod)?;
+    Some(Seat { key, ready: snapshot.pod(pod).is_some_and(|facts| facts.ready) })
 }
 
-/// The generation of an object; `None`: there is no such object.
-pub(crate) fn generation(_: &Snapshot, _: &ObjectRef) -> Option<i64> {
-    None
-}
-
-/// Every object with a status.
-pub(crate) fn objects(_: &Snapshot) -> Vec<ObjectRef> {
-    Vec::new()
-}
-
-pub(crate) fn translate_service(_: &Service) -> Vec<Resource> {
-    Vec::new()
-}
-
-pub(crate) fn translate_endpoints(_: &Endpoints) -> Vec<Resource> {
-    Vec::new()
-}
-
-pub(crate) fn translate_peers(_: &Peers) -> Vec<Resource> {
-    Vec::new()
-}
-
-pub(crate) fn translate_inbound(_: &Inbound) -> Vec<Resource> {
-    Vec::new()
+/// What holds for the whole mesh.
+pub(crate) fn base(snapshot: &Snapshot) -> Base {
+    let config = snapshot.config();
+    Base {
+        trust_domain: config.trust_domain.clone(),
+        trust_bundle: snapshot.trust_bundle().clone(),
+        telemetry: config.telemetry,
+    }
 }
 
 /// Adds what one change touches to what others do.

@@ -39,14 +39,10 @@ pub(crate) fn misjudged(workloads: &Workloads, mesh: &Mesh) -> BTreeSet<ServiceA
 /// Objects of which something else is remembered than what is so.
 pub(crate) fn misread(effects: &Effects, snapshot: &Snapshot) -> BTreeSet<ObjectRef> {
     let is_stale = |object: &ObjectRef| match effects.state(object) {
-        Some(state) => {
-            stages::generation(snapshot, object) != Some(state.generation)
-                || *state.diagnostics != *diagnose(snapshot, object)
-                || state.reach != reach(snapshot, object)
-        }
+        Some(state) => *state.diagnostics != *diagnose(snapshot, object) || state.reach != reach(snapshot, object),
         None => true,
     };
-    let known = effects.objects().cloned().chain(stages::objects(snapshot));
+    let known = effects.objects().cloned().chain(snapshot.objects_with_status().cloned());
     known.filter(is_stale).collect()
 }
 

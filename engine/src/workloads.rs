@@ -9,11 +9,13 @@ use std::{
     sync::Arc,
 };
 
+use smidge_compiler::{Kind, ObjectRef, Reach};
 use smidge_mesh::{Inbound, PodName, ServiceAccountName, WorkloadKey};
+use smidge_translator::translate_inbound;
 use smidge_xds::{Epoch, LayerChange, ProxyChange, ProxyId, Resource, WorkloadId};
 
 use crate::{
-    Counters, Placement,
+    Audience, Counters, Placement,
     cache::is_same,
     layer::{Layer, Owner},
     stages,
@@ -40,6 +42,8 @@ pub(crate) struct Workloads {
     ids: u32,
     /// Layers whose last pod left in this step, unless another one joined since.
     left: BTreeSet<WorkloadId>,
+    /// Service accounts of which a layer came or went, since it was last asked.
+    reshaped: BTreeSet<ServiceAccountName>,
 }
 
 impl Workloads {
@@ -55,6 +59,25 @@ impl Workloads {
         self.pods.iter().filter_map(|(pod, placement)| Some((pod, self.keys.get(&placement.workload)?)))
     }
 
+    /// The layers of the service accounts that an object reaches.
+    pub(crate) fn reached(&self, reach: &Reach) -> impl Iterator<Item = &Workload> {
+        let keys = reach.accounts.iter().filter_map(|account| self.by_account.get(account)).flatten();
+        keys.filter_map(|key| self.layers.get(key))
+    }
+
+    /// Whom an object concerns. A MeshConfig concerns the whole mesh, and so does what clients carry.
+    pub(crate) fn audience(&self, object: &ObjectRef, reach: &Reach) -> Audience {
+        match object.kind == Kind::MeshConfig || !reach.services.is_empty() {
+            true => Audience::Everyone,
+            false => Audience::Workloads(self.reached(reach).map(|workload| workload.id).collect()),
+        }
+    }
+
+    /// Service accounts of which a layer came or went since the last call.
+    pub(crate) fn take_reshaped(&mut self) -> BTreeSet<ServiceAccountName> {
+        mem::take(&mut self.reshaped)
+    }
+
     /// Whether each pod counts as Ready.
     pub(crate) fn ready(&self) -> impl Iterator<Item = (&PodName, bool)> {
         self.pods.iter().map(|(pod, placement)| (pod, placement.ready))
@@ -62,6 +85,10 @@ impl Workloads {
 
     pub(crate) fn key_of(&self, id: WorkloadId) -> Option<&WorkloadKey> {
         self.keys.get(&id)
+    }
+
+    pub(crate) fn layer_of(&self, pod: &PodName) -> Option<&Workload> {
+        self.layers.get(self.keys.get(&self.pods.get(pod)?.workload)?)
     }
 
     /// The keys whose identity stands for a service account.
@@ -107,7 +134,7 @@ impl Workloads {
             counters.equal_values += 1;
             return None;
         }
-        let translated = stages::translate_inbound(&inbound);
+        let translated = translate_inbound(&inbound);
         let resources = workload.layer.replace(&Owner::Inbound, &workload.resources, translated, counters);
         let same = is_same(&workload.resources, &resources);
         workload.resources = resources;
@@ -142,8 +169,9 @@ impl Workloads {
         counters.compiled += 1;
         let (id, inbound, mut layer) = (WorkloadId(self.ids), inbound(key), Layer::default());
         self.ids += 1;
-        let resources = layer.replace(&Owner::Inbound, &[], stages::translate_inbound(&inbound), counters);
+        let resources = layer.replace(&Owner::Inbound, &[], translate_inbound(&inbound), counters);
         self.keys.insert(id, key.clone());
+        self.reshaped.insert(account_of(key));
         self.by_account.entry(account_of(key)).or_default().insert(key.clone());
         self.layers.insert(key.clone(), Workload { id, inbound, resources, layer, pods: 0, is_told: false });
         id
@@ -176,6 +204,7 @@ impl Workloads {
                 self.by_account.remove(&account);
             }
         }
+        self.reshaped.insert(account);
         true
     }
 }
