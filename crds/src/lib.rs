@@ -14,6 +14,7 @@
 #![allow(unreachable_pub, reason = "kube's KubeSchema derive copies each struct into a function body")]
 
 pub mod access;
+mod conversion;
 mod lenient;
 mod manifests;
 mod schema;
@@ -23,6 +24,7 @@ pub mod split;
 mod status;
 
 pub use access::v1alpha3::{TrafficTarget, TrafficTargetSpec};
+pub use conversion::convert;
 pub use manifests::{all, file_name, to_yaml};
 pub use smidge::v1alpha1::{MeshConfig, MeshConfigSpec};
 pub use specs::http_route_group::v1alpha4::{

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Subject, TargetRule};
-use crate::{Status, lenient::null_is_absent, schema};
+use crate::{Status, conversion::carried_port, lenient::null_is_absent, schema};
 
 /// Lets sources call a destination on some routes. Access is additive: what no target allows is denied.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, CustomResource, JsonSchema)]
@@ -23,4 +23,13 @@ pub struct TrafficTargetSpec {
     #[serde(default, deserialize_with = "null_is_absent", skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(min = 1, max = schema::REFERENCES))]
     pub sources: Vec<Subject>,
+}
+
+impl TrafficTarget {
+    /// The only port that may be called, if the target was written in an older version, which could say so.
+    /// A port of the destination's pod. Whoever ignores it allows more than the author did.
+    pub fn port(&self) -> Option<u16> {
+        let destination = serde_json::to_value(&self.spec.destination).ok()?;
+        carried_port(self.metadata.annotations.as_ref()?, &destination)
+    }
 }
