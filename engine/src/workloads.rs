@@ -246,3 +246,69 @@ fn proxy_id(pod: &PodName) -> ProxyId {
 pub(crate) fn account_of(key: &WorkloadKey) -> ServiceAccountName {
     ServiceAccountName::new(key.identity.namespace.clone(), key.identity.service_account.clone())
 }
+
+#[cfg(test)]
+mod tests {
+    use smidge_mesh::{Identity, Mode, Telemetry, TrustBundle, TrustDomain};
+
+    use super::*;
+
+    fn seat(account: &str, ready: bool) -> Option<stages::Seat> {
+        let identity =
+            Identity { trust_domain: TrustDomain::default(), namespace: "ns".into(), service_account: account.into() };
+        let key = WorkloadKey { identity, ports: BTreeMap::new(), mode: Mode::Deny };
+        Some(stages::Seat { key, ready })
+    }
+
+    fn inbound(key: &WorkloadKey) -> Inbound {
+        let (grants, trust_bundle) = (Vec::new(), TrustBundle::default());
+        Inbound { key: key.clone(), grants, trust_bundle, telemetry: Telemetry::default() }
+    }
+
+    /// Places pods in one step and tells what the hub and the report hear, layers by id.
+    fn step(workloads: &mut Workloads, epoch: u64, moves: &[(&str, Option<stages::Seat>)]) -> Vec<String> {
+        let mut counters = Counters::default();
+        let mut touched = BTreeSet::new();
+        let mut told = Vec::new();
+        for (pod, seat) in moves {
+            touched.extend(seat.iter().map(|seat| seat.key.clone()));
+            let pod = PodName::new("ns", *pod);
+            if let Some(placed) = workloads.place(&pod, seat.clone(), Epoch(epoch), &mut counters, inbound) {
+                let after = placed.placement().1.map(|p| (p.workload.0, p.ready, p.since.0));
+                told.push(format!("{pod} {after:?} hub {}", placed.proxy_change().is_some()));
+            }
+        }
+        let layers = workloads.take_changes(&touched).into_iter();
+        told.extend(layers.map(|(id, change)| format!("layer {} gone {}", id.0, change == LayerChange::Gone)));
+        told
+    }
+
+    #[test]
+    fn pods_with_one_key_share_a_layer_that_goes_with_the_last_of_them() {
+        let mut workloads = Workloads::default();
+        let both = [("p", seat("web", true)), ("q", seat("web", true))];
+        let expected = ["p.ns Some((0, true, 1)) hub true", "q.ns Some((0, true, 1)) hub true", "layer 0 gone false"];
+        assert_eq!(step(&mut workloads, 1, &both), expected);
+        assert_eq!(step(&mut workloads, 2, &[("p", None)]), ["p.ns None hub true"]);
+        assert_eq!(step(&mut workloads, 3, &[("q", None)]), ["q.ns None hub true", "layer 0 gone true"]);
+        let again = ["q.ns Some((1, true, 4)) hub true", "layer 1 gone false"];
+        assert_eq!(step(&mut workloads, 4, &[("q", seat("web", true))]), again, "an id is never used again");
+    }
+
+    #[test]
+    fn readiness_alone_is_no_news_for_the_hub_and_keeps_the_time_of_joining() {
+        let mut workloads = Workloads::default();
+        step(&mut workloads, 1, &[("p", seat("web", false))]);
+        assert_eq!(step(&mut workloads, 2, &[("p", seat("web", true))]), ["p.ns Some((0, true, 1)) hub false"]);
+        assert_eq!(step(&mut workloads, 3, &[("p", seat("web", true))]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_layer_that_is_left_and_joined_in_one_step_stays() {
+        let mut workloads = Workloads::default();
+        step(&mut workloads, 1, &[("p", seat("web", true))]);
+        let swap = [("p", seat("api", true)), ("q", seat("web", true))];
+        let expected = ["p.ns Some((1, true, 2)) hub true", "q.ns Some((0, true, 2)) hub true", "layer 1 gone false"];
+        assert_eq!(step(&mut workloads, 2, &swap), expected);
+    }
+}
