@@ -21,6 +21,8 @@
 
 mod codec;
 mod counters;
+#[cfg(any(test, feature = "exercise"))]
+pub mod exercise;
 mod hub;
 mod identify;
 mod limits;

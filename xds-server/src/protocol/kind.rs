@@ -26,6 +26,8 @@ pub(super) struct InFlight {
 pub(super) struct Kind {
     /// The client has sent a request for this type.
     pub(super) asked: bool,
+    /// Its first request said that it has some already.
+    pub(super) resumed: bool,
     /// It subscribes to everything.
     pub(super) wildcard: bool,
     /// The names that it subscribes to.
@@ -34,11 +36,11 @@ pub(super) struct Kind {
     pub(super) sets: RoaringBitmap,
     /// To be told to be gone, once nothing names it any more.
     pub(super) gone: RoaringBitmap,
-    /// To be told not to exist, at once: the client has asked and waits.
-    pub(super) absent: RoaringBitmap,
+    /// The client has asked for it and waits: if it is gone, that is told at once.
+    pub(super) urgent: RoaringBitmap,
     /// A first subscription to everything is answered even when there is nothing.
     pub(super) owes_answer: bool,
-    /// The first publication that is in `sets`, `gone`, `absent`.
+    /// The first publication that is in `sets` or `gone`.
     pub(super) since: Option<Epoch>,
     pub(super) in_flight: Option<InFlight>,
     /// Of these one is sent per response: a rejected response held them, or an earlier version was rejected.
@@ -57,7 +59,11 @@ impl Kind {
 
     /// Marks a name as changed: to be sent if it exists, else to be told to be gone.
     pub(super) fn mark(&mut self, id: Id, now: Option<Version>, since: Epoch) {
-        self.unmark(id);
+        self.sets.remove(id);
+        self.gone.remove(id);
+        if !self.has_pending() {
+            self.since = None;
+        }
         if self.rejected.get(&id) == Some(&now) {
             return;
         }
@@ -71,17 +77,15 @@ impl Kind {
 
     /// Marks a name as asked for: to be sent if it exists, else to be told at once that it does not.
     pub(super) fn mark_asked(&mut self, id: Id, now: Option<Version>, since: Epoch) {
+        self.urgent.insert(id);
         self.mark(id, now, since);
-        if self.gone.remove(id) {
-            self.absent.insert(id);
-        }
     }
 
     /// Nothing is to be sent of this name.
     pub(super) fn unmark(&mut self, id: Id) {
         self.sets.remove(id);
         self.gone.remove(id);
-        self.absent.remove(id);
+        self.urgent.remove(id);
     }
 
     /// Something that was first published in `since` waits.
@@ -91,7 +95,12 @@ impl Kind {
 
     /// Whether anything waits to be sent.
     pub(super) fn has_pending(&self) -> bool {
-        !(self.sets.is_empty() && self.gone.is_empty() && self.absent.is_empty())
+        !(self.sets.is_empty() && self.gone.is_empty())
+    }
+
+    /// What is to be told at once not to exist.
+    pub(super) fn absent(&self) -> RoaringBitmap {
+        &self.gone & &self.urgent
     }
 
     /// Whether nothing waits and nothing is under way.
@@ -115,7 +124,6 @@ impl Kind {
     /// Every name that it still refers to.
     pub(super) fn refers_to(&self) -> RoaringBitmap {
         let mut ids = &self.sets | &self.gone;
-        ids |= &self.absent;
         ids |= &self.suspects;
         ids |= self.in_flight.as_ref().map(|f| f.ids.clone()).unwrap_or_default();
         ids.extend(self.rejected.keys().copied());

@@ -28,7 +28,15 @@ pub(super) fn may_set(kinds: &Kinds, type_url: TypeUrl) -> bool {
 /// Whether removals of a type may be sent: its additions are sent, and everything that may still name it has been
 /// sent and acknowledged.
 pub(super) fn may_remove(kinds: &Kinds, type_url: TypeUrl) -> bool {
-    kinds[type_url].sets.is_empty() && named_by(type_url).iter().all(|other| kinds[*other].is_idle())
+    let named = named_by(type_url);
+    kinds[type_url].sets.is_empty()
+        && named.iter().all(|other| kinds[*other].is_idle())
+        && (!named.contains(&Listener) || has_told_its_listeners(kinds))
+}
+
+/// Whether a client that reconnects has come to its listeners and routes: its clusters it names first.
+fn has_told_its_listeners(kinds: &Kinds) -> bool {
+    kinds[Listener].asked && (kinds[Route].asked || !kinds[Listener].resumed)
 }
 
 /// Whether every cluster that was added or changed is acknowledged.

@@ -52,7 +52,9 @@ impl Machine {
 
     fn subscriptions(&mut self, s: StreamId, type_url: TypeUrl, request: &DeltaDiscoveryRequest) -> Vec<Wanted> {
         let Some(state) = self.stream_mut(s) else { return Vec::new() };
-        let first = !std::mem::replace(&mut state.kinds[type_url].asked, true);
+        let kind = &mut state.kinds[type_url];
+        let first = !std::mem::replace(&mut kind.asked, true);
+        kind.resumed |= first && !request.initial_resource_versions.is_empty();
         let (subscribe, unsubscribe) = (&request.resource_names_subscribe, &request.resource_names_unsubscribe);
         let wildcard = subscribe.iter().any(|name| name == WILDCARD);
         let legacy = first && subscribe.is_empty() && unsubscribe.is_empty() && has_legacy_wildcard(type_url);

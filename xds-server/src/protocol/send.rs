@@ -54,7 +54,7 @@ fn choose(state: &Stream) -> Option<(TypeUrl, Part)> {
     let kinds = &state.kinds;
     let free = |t: &TypeUrl| kinds[*t].in_flight.is_none();
     let sets = |t: &TypeUrl| (!kinds[*t].sets.is_empty() || kinds[*t].owes_answer) && may_set(kinds, *t);
-    let absent = |t: &TypeUrl| !kinds[*t].absent.is_empty();
+    let absent = |t: &TypeUrl| !kinds[*t].gone.is_disjoint(&kinds[*t].urgent);
     let gone = |t: &TypeUrl| !kinds[*t].gone.is_empty() && may_remove(kinds, *t);
     let first =
         |types: &[TypeUrl], ready: &dyn Fn(&TypeUrl) -> bool| types.iter().find(|t| free(t) && ready(t)).copied();
@@ -73,7 +73,7 @@ fn take(
     limit: usize,
 ) -> Response {
     let mut batch = Batch::default();
-    for id in candidates(&mut state.kinds[type_url], part) {
+    for id in candidates(&state.kinds[type_url], part) {
         let own = state.own(type_url, id);
         let resource = own.or_else(|| published.find(state.workload, type_url, id).map(|held| &held.resource));
         let name = || published.table(type_url).name(id);
@@ -88,21 +88,21 @@ fn take(
 }
 
 /// The names to take from: a single one while there are suspects.
-fn candidates(kind: &mut Kind, part: Part) -> RoaringBitmap {
+fn candidates(kind: &Kind, part: Part) -> RoaringBitmap {
     let pending = part_of(kind, part);
-    let suspects = &kind.suspects & &*pending;
+    let suspects = &kind.suspects & &pending;
     let hint = kind.hint.filter(|id| suspects.contains(*id));
     match hint.or(suspects.min()) {
         Some(one) => RoaringBitmap::from_iter([one]),
-        None => pending.clone(),
+        None => pending,
     }
 }
 
-fn part_of(kind: &Kind, part: Part) -> &RoaringBitmap {
+fn part_of(kind: &Kind, part: Part) -> RoaringBitmap {
     match part {
-        Part::Sets => &kind.sets,
-        Part::Absent => &kind.absent,
-        Part::Gone => &kind.gone,
+        Part::Sets => kind.sets.clone(),
+        Part::Absent => kind.absent(),
+        Part::Gone => kind.gone.clone(),
     }
 }
 
