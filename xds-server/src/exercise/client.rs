@@ -50,7 +50,9 @@ impl Client {
         self.unanswered.clear();
         // What was subscribed to because of a resource that was never accepted is forgotten with it.
         let keep = |t: TypeUrl, name: &Name| self.names_of(t).contains(name);
-        self.subscribed = self.subscribed.iter().filter(|(t, name)| keep(*t, name)).cloned().collect();
+        let mut subscribed = std::mem::take(&mut self.subscribed);
+        subscribed.retain(|(t, name)| keep(*t, name));
+        self.subscribed = subscribed;
         let subscribed = &self.subscribed;
         self.has.retain(|key, _| is_wildcard(key.0) || subscribed.contains(key));
     }
