@@ -1,4 +1,5 @@
 //! A stock Envoy on the server's Unix socket: what it acknowledges, rejects and does with a request.
+#![allow(clippy::unwrap_used, reason = "a test may stop anywhere")]
 
 mod support;
 

@@ -49,10 +49,9 @@ impl Client {
     pub(super) fn disconnect(&mut self) {
         self.unanswered.clear();
         // What was subscribed to because of a resource that was never accepted is forgotten with it.
-        let keep = |t: TypeUrl, name: &Name| self.names_of(t).contains(name);
-        let mut subscribed = std::mem::take(&mut self.subscribed);
-        subscribed.retain(|(t, name)| keep(*t, name));
-        self.subscribed = subscribed;
+        let named: BTreeSet<_> =
+            TypeUrl::ALL.into_iter().flat_map(|t| self.names_of(t).into_iter().map(move |name| (t, name))).collect();
+        self.subscribed.retain(|key| named.contains(key));
         let subscribed = &self.subscribed;
         self.has.retain(|key, _| is_wildcard(key.0) || subscribed.contains(key));
     }

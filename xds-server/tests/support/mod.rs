@@ -19,7 +19,7 @@ use envoy_types::pb::{
     },
     google::protobuf,
 };
-use prost::{Message, Name as _};
+use prost::Message;
 use smidge_xds::{Change, Epoch, LayerChange, Name, ProxyChange, ProxyId, Resource, TypeUrl, Update, WorkloadId};
 use smidge_xds_server::{Hub, Limits, NodeId, ProxyReport, Resolve, serve};
 use tokio::{net::UnixListener, task::JoinHandle, time::timeout};
