@@ -4,6 +4,8 @@ use proptest::{collection::vec, option, prelude::*, sample::select};
 use serde_json::{Map, Value, json};
 use smidge_crds::convert;
 
+type AnyFields = fn(u8) -> BoxedStrategy<Value>;
+
 /// A kind's group, its name, and how many versions it has.
 type Kind = (&'static str, &'static str, u8);
 const SPLIT: Kind = ("split.smi-spec.io", "TrafficSplit", 4);
@@ -34,8 +36,7 @@ fn object(kind: Kind, alpha: u8, fields: Value, annotation: Option<String>, stat
     }
     match fields {
         fields if has_spec(kind, alpha) => object["spec"] = fields,
-        Value::Object(fields) => object.as_object_mut().unwrap().extend(fields),
-        _ => unreachable!("fields are an object"),
+        fields => object.as_object_mut().expect("an object").extend(fields.as_object().cloned().unwrap_or_default()),
     }
     object
 }
@@ -117,8 +118,7 @@ fn tcp(alpha: u8) -> BoxedStrategy<Value> {
 }
 
 fn any_object() -> impl Strategy<Value = (Kind, Value)> {
-    let kinds: [(Kind, fn(u8) -> BoxedStrategy<Value>); 4] =
-        [(SPLIT, split), (TARGET, target), (ROUTES, routes), (TCP, tcp)];
+    let kinds: [(Kind, AnyFields); 4] = [(SPLIT, split), (TARGET, target), (ROUTES, routes), (TCP, tcp)];
     select(kinds.to_vec())
         .prop_flat_map(|(kind, fields)| (Just((kind, fields)), 1..=kind.2))
         .prop_flat_map(|((kind, fields), alpha)| {
@@ -169,7 +169,7 @@ fn any_json() -> impl Strategy<Value = Value> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig { cases: 512, max_shrink_iters: 2_000, ..ProptestConfig::default() })]
 
     #[test]
     fn any_object_over_any_path_of_versions_comes_back_equal(
@@ -213,7 +213,7 @@ fn check(kind: Kind, from: (u8, Value), to: (u8, Value)) -> Value {
 fn fields_beside_metadata(object: &Value) -> Value {
     let mut fields = object.clone();
     for name in ["apiVersion", "kind", "metadata", "status"] {
-        fields.as_object_mut().unwrap().remove(name);
+        fields.as_object_mut().expect("an object").remove(name);
     }
     fields
 }
@@ -298,5 +298,5 @@ fn an_unknown_kind_version_or_group_comes_back_as_it_is() {
 }
 
 fn port_of(stored: &Value) -> Option<u16> {
-    serde_json::from_value::<smidge_crds::TrafficTarget>(stored.clone()).unwrap().port()
+    serde_json::from_value::<smidge_crds::TrafficTarget>(stored.clone()).expect("a target").port()
 }
