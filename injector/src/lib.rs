@@ -14,3 +14,5 @@ pub const INBOUND_PORT: u16 = 15006;
 pub const ADMIN_PORT: u16 = 15000;
 /// The user that Envoy runs as; its own connections are not redirected to it again.
 pub const PROXY_UID: u32 = 1337;
+/// The mark (DSCP) of Envoy's own calls to its app, which are not redirected; the translator's cluster `inbound` sets it.
+pub const APP_DSCP: u8 = 3;
