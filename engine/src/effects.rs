@@ -141,8 +141,7 @@ impl Effects {
             Some(before) if !is_dirty => (before.diagnostics.clone(), before.reach.clone()),
             _ => (diagnose(snapshot, object).into(), reach(snapshot, object)),
         };
-        let moved = touched.moves(object, &reach, is_dirty)
-            || before.is_some_and(|before| touched.moves(object, &before.reach, is_dirty));
+        let moved = touched.moves(object, &reach, is_dirty);
         let stays = before.map_or(Epoch::default(), |before| before.epoch);
         let audience = workloads.audience(object, &reach);
         Some(State { generation, diagnostics, reach, epoch: if moved { epoch } else { stays }, audience })
