@@ -57,11 +57,11 @@ table inet smidge
 delete table inet smidge
 table inet smidge {{
   chain output {{
-    type nat hook output priority dstnat; policy accept;
+    type nat hook output priority -100; policy accept;
     meta l4proto != tcp return
     meta skuid {proxy_uid} goto envoy
     oifname \"lo\" return
-{outbound}    redirect to :{outbound_port}
+{outbound}    meta l4proto tcp redirect to :{outbound_port}
   }}
   chain envoy {{
     oifname != \"lo\" return
@@ -69,14 +69,14 @@ table inet smidge {{
     ip6 daddr ::1 return
     ip dscp {APP_DSCP} return
     ip6 dscp {APP_DSCP} return
-    redirect to :{inbound_port}
+    meta l4proto tcp redirect to :{inbound_port}
   }}
   chain prerouting {{
     type nat hook prerouting priority dstnat; policy accept;
     meta l4proto != tcp return
     iifname \"lo\" return
     fib daddr type != local return
-{inbound}    redirect to :{inbound_port}
+{inbound}    meta l4proto tcp redirect to :{inbound_port}
   }}
   chain input {{
     type filter hook input priority filter; policy accept;

@@ -66,7 +66,7 @@ impl Command {
         // that would clear it.
         command.args(["setpriv", "--pdeathsig", "KILL", "--"]).arg(&self.program);
         command.args(&self.args).env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
-        command.envs(self.env.iter().map(|(name, value)| (name, value))).kill_on_drop(true);
+        command.envs(self.env.iter().map(|(name, value)| (name, value))).kill_on_drop(true).process_group(0);
         command
     }
 

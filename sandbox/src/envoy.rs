@@ -9,7 +9,7 @@ use std::{
 };
 
 use http_body_util::{BodyExt, Empty};
-use hyper::{Method, Request, StatusCode, body::Bytes};
+use hyper::{Request, StatusCode, body::Bytes};
 use hyper_util::rt::TokioIo;
 use smidge_injector::{ADMIN_PORT, Bootstrap, PROXY_UID, Redirect, bootstrap};
 use tokio::time;
@@ -86,7 +86,7 @@ impl Pod {
     pub async fn wait_ready(&mut self, within: Duration) -> Result<(), Error> {
         let begin = time::Instant::now();
         loop {
-            let Err(error) = self.admin(Method::GET, "/ready").await else { return Ok(()) };
+            let Err(error) = self.admin("GET", "/ready").await else { return Ok(()) };
             if begin.elapsed() >= within || !self.envoy_mut()?.is_running() {
                 let last = format!("{error}; its log ends: {}", tail(&self.envoy()?.log(), 5));
                 return Err(Error::TooLate { what: format!("Envoy of {} ready", self.id()), within, last });
@@ -99,7 +99,7 @@ impl Pod {
     ///
     /// # Errors
     /// [`Error::Admin`] for any status but 200, with the body.
-    pub async fn admin(&self, method: Method, path: &str) -> Result<String, Error> {
+    pub async fn admin(&self, method: &str, path: &str) -> Result<String, Error> {
         let answer = time::timeout(ANSWER, self.ask_admin(method, path)).await;
         let (status, body) = answer.map_err(|_| Error::TooLate {
             what: format!("answer of the admin of {} to {path}", self.id()),
@@ -112,7 +112,7 @@ impl Pod {
         }
     }
 
-    async fn ask_admin(&self, method: Method, path: &str) -> Result<(StatusCode, String), Error> {
+    async fn ask_admin(&self, method: &str, path: &str) -> Result<(StatusCode, String), Error> {
         let failed = |error: hyper::Error| Error::io("ask Envoy's admin")(std::io::Error::other(error));
         let stream = TokioIo::new(self.connect(ADMIN).await?);
         let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await.map_err(failed)?;

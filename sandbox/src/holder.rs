@@ -3,6 +3,7 @@
 use std::{
     ffi::OsString,
     io::{BufRead, BufReader, Write},
+    os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
@@ -32,6 +33,8 @@ impl Holder {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
+            // Ctrl-C is for the owner, who may want to look at the sandbox before it ends.
+            .process_group(0)
             .spawn()
             .map_err(spawn_error("unshare"))?;
         let mut line = String::new();

@@ -33,3 +33,4 @@ pub use leftovers::remove_leftovers;
 pub use pod::{Pod, PodSpec};
 pub use process::{Output, Process};
 pub use sandbox::Sandbox;
+pub use smidge_injector::PROXY_UID;

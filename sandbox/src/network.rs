@@ -36,26 +36,6 @@ pub(crate) fn addresses(ips: &[IpAddr]) -> String {
     batch
 }
 
-/// The redirect of a pod until the injector's rules replace it.
-pub(crate) fn redirect_rules() -> String {
-    "table inet smidge {
-  chain output {
-    type nat hook output priority dstnat;
-    meta l4proto != tcp return
-    meta skuid 1337 return
-    oifname lo return
-    meta l4proto tcp redirect to :15001
-  }
-  chain prerouting {
-    type nat hook prerouting priority dstnat;
-    iifname lo return
-    meta l4proto tcp redirect to :15006
-  }
-}
-"
-    .into()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -156,7 +156,7 @@ impl Pod {
 
     /// The file on which the pod's network namespace is mounted, as seen in the sandbox.
     fn net(&self) -> PathBuf {
-        self.sandbox.folder().join("net").join(&self.id())
+        self.sandbox.folder().join("net").join(self.id())
     }
 
     /// The same file as seen by the owner.
@@ -178,7 +178,6 @@ impl Pod {
 
     fn redirect(&self, redirect: &Redirect) -> Result<(), Error> {
         let rules = smidge_injector::redirect_rules(redirect);
-        let rules = if rules.is_empty() { network::redirect_rules() } else { rules };
         self.sandbox.inner.holder.run(self.enter_as_root(), &["nft", "-f", "-"], &rules)
     }
 

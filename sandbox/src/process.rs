@@ -101,7 +101,7 @@ impl Process {
     }
 
     /// The program's pid as the owner sees it.
-    fn pid(&self) -> Result<Pid, Error> {
+    pub fn pid(&self) -> Result<Pid, Error> {
         let what = || format!("find the process of {}", self.name);
         let parent = self.nsenter.id().ok_or_else(|| Error::io(what())(io::ErrorKind::NotFound.into()))?;
         let children =

@@ -1,5 +1,7 @@
 //! Processes, namespaces and folders end with their owner: dropped, panicked, or killed with -9.
 
+#![allow(clippy::unwrap_used, reason = "clippy knows tests by their attribute, not what they share")]
+
 use std::{
     fs,
     io::{BufRead, BufReader},

@@ -1,5 +1,7 @@
 //! Pods of a sandbox are neighbours in both families, and two sandboxes with the same addresses never meet.
 
+#![allow(clippy::unwrap_used, reason = "clippy knows tests by their attribute, not what they share")]
+
 use std::net::{IpAddr, SocketAddr};
 
 use smidge_sandbox::{Command, Pod, PodSpec, ROOT_UID, Sandbox};
