@@ -9,6 +9,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::{
     Counters, Limits, Reported, Resolve,
+    body::Chunks,
     protocol::{Ended, Machine, Next, StreamId, Wanted},
 };
 
@@ -20,6 +21,7 @@ pub struct Hub {
     resolver: Arc<dyn Resolve>,
     published: watch::Sender<bool>,
     moved: Notify,
+    chunks: Chunks,
 }
 
 struct State {
@@ -40,6 +42,7 @@ impl Hub {
             resolver,
             published: watch::Sender::new(false),
             moved: Notify::new(),
+            chunks: Chunks::default(),
         })
     }
 
@@ -47,6 +50,7 @@ impl Hub {
     /// that of the one before. Never blocks on a proxy.
     pub fn publish(&self, update: Update) {
         self.change(|machine| machine.publish(update));
+        self.chunks.clear();
         self.published.send_replace(true);
         self.moved.notify_one();
     }
@@ -73,6 +77,10 @@ impl Hub {
     /// What clients may cost.
     pub fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    pub(crate) fn chunks(&self) -> &Chunks {
+        &self.chunks
     }
 
     pub(crate) fn resolver(&self) -> &dyn Resolve {

@@ -19,12 +19,13 @@
 //! [`serve`] is a thin tonic shell. This crate knows neither Kubernetes nor SMI nor the mesh: a proxy is an opaque
 //! [`xds::ProxyId`], a resource opaque bytes with a name. State-of-the-world ADS and on-demand discovery are not in it.
 
-mod codec;
+mod body;
 mod counters;
 #[cfg(any(test, feature = "exercise"))]
 pub mod exercise;
 mod hub;
 mod identify;
+mod inbound;
 mod limits;
 pub mod protocol;
 mod report;

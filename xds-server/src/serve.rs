@@ -3,7 +3,7 @@
 use std::{convert::Infallible, fmt, sync::Arc, task, time::Duration};
 
 use envoy_types::pb::envoy::{config::core::v3::Node, service::discovery::v3::DeltaDiscoveryRequest};
-use futures::stream::{BoxStream, Stream, StreamExt};
+use futures::stream::{Stream, StreamExt};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::Semaphore,
@@ -12,18 +12,20 @@ use tokio::{
 use tokio_stream::StreamMap;
 use tokio_util::sync::CancellationToken;
 use tonic::{
-    Request, Status, Streaming,
+    Status,
     body::Body,
     codegen::{BoxFuture, Service, StdError, http},
-    server::{Grpc, NamedService, StreamingService},
+    metadata::{GRPC_CONTENT_TYPE, MetadataMap},
+    server::NamedService,
     transport::{Server, server::Connected},
 };
 
 use crate::{
     Hub, Identify, Peer,
-    codec::AdsCodec,
+    body::ResponseBody,
     counters::add,
-    protocol::{Ended, Response},
+    inbound::Inbound,
+    protocol::Ended,
     session::{Pace, Session, status},
 };
 
@@ -83,10 +85,12 @@ impl fmt::Debug for Ads {
 }
 
 impl Ads {
-    async fn open(self, request: Request<Streaming<DeltaDiscoveryRequest>>) -> Result<Session, Status> {
+    async fn open(self, request: http::Request<Body>) -> Result<Session, Status> {
         let permit = self.streams.clone().try_acquire_owned();
         let permit = permit.map_err(|_| status(Ended::TooMany))?;
-        let (metadata, extensions, mut inbound) = request.into_parts();
+        let (head, body) = request.into_parts();
+        let (metadata, extensions) = (MetadataMap::from_headers(head.headers), head.extensions);
+        let mut inbound = Inbound::new(body, self.hub.limits().request_bytes);
         let first = self.first_request(&mut inbound).await?;
         let nobody = Node::default();
         let node = first.node.as_ref().unwrap_or(&nobody);
@@ -104,32 +108,24 @@ impl Ads {
         Ok(session)
     }
 
-    async fn first_request(
-        &self,
-        inbound: &mut Streaming<DeltaDiscoveryRequest>,
-    ) -> Result<DeltaDiscoveryRequest, Status> {
+    async fn first_request(&self, inbound: &mut Inbound) -> Result<DeltaDiscoveryRequest, Status> {
         let late = |_| Status::deadline_exceeded("no request came on this stream");
-        let first = timeout(self.hub.limits().first_request, inbound.message()).await.map_err(late)??;
+        let first = timeout(self.hub.limits().first_request, inbound.next()).await.map_err(late)??;
         first.ok_or_else(|| Status::invalid_argument("the stream ended before its first request"))
     }
 }
 
-impl StreamingService<DeltaDiscoveryRequest> for Ads {
-    type Response = Response;
-    type ResponseStream = BoxStream<'static, Result<Response, Status>>;
-    type Future = BoxFuture<tonic::Response<Self::ResponseStream>, Status>;
+fn refuse(hub: &Hub, status: &Status) -> http::Response<Body> {
+    add(&hub.counters().streams_refused, 1);
+    tracing::info!(reason = status.message(), "stream refused");
+    status.clone().into_http()
+}
 
-    fn call(&mut self, request: Request<Streaming<DeltaDiscoveryRequest>>) -> Self::Future {
-        let ads = self.clone();
-        Box::pin(async move {
-            let hub = ads.hub.clone();
-            let session = ads.open(request).await.inspect_err(|status| {
-                add(&hub.counters().streams_refused, 1);
-                tracing::info!(reason = status.message(), "stream refused");
-            })?;
-            Ok(tonic::Response::new(session.responses().boxed()))
-        })
-    }
+fn accept(hub: Arc<Hub>, session: Session) -> http::Response<Body> {
+    let body = ResponseBody::new(hub, session.responses().boxed());
+    let mut response = http::Response::new(Body::new(body));
+    response.headers_mut().insert(http::header::CONTENT_TYPE, GRPC_CONTENT_TYPE);
+    response
 }
 
 impl Service<http::Request<Body>> for Ads {
@@ -148,8 +144,9 @@ impl Service<http::Request<Body>> for Ads {
                 let told = "only DeltaAggregatedResources is served: set ads_config.api_type to DELTA_GRPC";
                 return Ok(Status::unimplemented(told).into_http());
             }
-            let limit = ads.hub.limits().request_bytes;
-            Ok(Grpc::new(AdsCodec).max_decoding_message_size(limit).streaming(ads, request).await)
+            let hub = ads.hub.clone();
+            let session = ads.open(request).await;
+            Ok(session.map_or_else(|status| refuse(&hub, &status), |session| accept(hub.clone(), session)))
         })
     }
 }

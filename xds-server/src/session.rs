@@ -9,11 +9,12 @@ use smidge_xds::{ProxyId, Resource};
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 use tokio_stream::StreamMap;
 use tokio_util::sync::CancellationToken;
-use tonic::{Status, Streaming};
+use tonic::Status;
 
 use crate::{
     Hub, Limits,
     hub::OpenStream,
+    inbound::Inbound,
     protocol::{Ended, Next, Response, Wanted},
 };
 
@@ -22,7 +23,7 @@ pub(crate) struct Session {
     pub(crate) hub: Arc<Hub>,
     pub(crate) proxy: ProxyId,
     pub(crate) stream: OpenStream,
-    pub(crate) inbound: Streaming<DeltaDiscoveryRequest>,
+    pub(crate) inbound: Inbound,
     pub(crate) shutdown: CancellationToken,
     /// Counts it among the streams of the server.
     pub(crate) _permit: OwnedSemaphorePermit,
@@ -74,9 +75,10 @@ impl Session {
             let ready_at = self.pace.ready_at();
             let drain = self.hub.limits().drain;
             tokio::select! {
-                request = self.inbound.message(), if ready_at.is_none() => match request {
+                request = self.inbound.next(), if ready_at.is_none() => match request {
                     Ok(Some(request)) => self.receive(request)?,
-                    Ok(None) | Err(_) => return Ok(None),
+                    Ok(None) => return Ok(None),
+                    Err(status) => return Err(status),
                 },
                 () = self.stream.woken() => {}
                 Some((_, resource)) = self.own.next(), if !self.own.is_empty() => self.stream.resolve(resource),

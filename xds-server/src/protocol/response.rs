@@ -31,9 +31,19 @@ const REMOVED_RESOURCES: u32 = 6;
 impl Response {
     /// Writes the message. The resources are copied as they are: they were encoded once, when they were made.
     pub fn encode(&self, buf: &mut impl BufMut) {
+        self.encode_head(buf);
+        self.encode_resources(buf);
+    }
+
+    /// Writes what differs from stream to stream.
+    pub(crate) fn encode_head(&self, buf: &mut impl BufMut) {
         put(buf, SYSTEM_VERSION_INFO, self.epoch.0.to_string().as_bytes());
         put(buf, TYPE_URL, self.type_url.as_str().as_bytes());
         put(buf, NONCE, self.nonce.to_string().as_bytes());
+    }
+
+    /// Writes what may be the same for many streams.
+    pub(crate) fn encode_resources(&self, buf: &mut impl BufMut) {
         for resource in &self.resources {
             put(buf, RESOURCES, &resource.encoded);
         }

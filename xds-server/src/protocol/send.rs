@@ -63,7 +63,8 @@ fn choose(state: &Stream) -> Option<(TypeUrl, Part)> {
         .or_else(|| first(&REMOVALS, &gone).map(|t| (t, Part::Gone)))
 }
 
-/// Takes as many pending names as fit into one response, and puts them under way.
+/// Takes as many pending names as fit into one response, and puts them under way. A resource of the proxy's own goes
+/// alone: the others' bytes are shared with other streams.
 fn take(
     published: &Published,
     state: &mut Stream,
@@ -75,9 +76,13 @@ fn take(
     let mut batch = Batch::default();
     for id in candidates(&state.kinds[type_url], part) {
         let own = state.own(type_url, id);
+        let alone = own.is_some();
+        if alone && !batch.ids.is_empty() {
+            break;
+        }
         let resource = own.or_else(|| published.find(state.workload, type_url, id).map(|held| &held.resource));
         let name = || published.table(type_url).name(id);
-        if !batch.add(id, resource.filter(|_| part == Part::Sets).cloned().ok_or_else(name), limit) {
+        if !batch.add(id, resource.filter(|_| part == Part::Sets).cloned().ok_or_else(name), limit) || alone {
             break;
         }
     }

@@ -33,12 +33,10 @@ struct Args {
     for_: Option<Duration>,
 }
 
-fn main() -> Result<ExitCode> {
+#[tokio::main]
+async fn main() -> Result<ExitCode> {
     let args = Args::parse();
-    // Before there are threads and open files: this may start the program anew.
-    smidge_sandbox::become_root()?;
-    let runtime = tokio::runtime::Runtime::new()?;
-    let fits = runtime.block_on(run::run(&args.folder, args.for_))?;
+    let fits = run::run(&args.folder, args.for_).await?;
     Ok(if fits { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
