@@ -17,6 +17,7 @@ mod diagnostic;
 pub mod facts;
 mod link;
 mod object;
+pub mod pattern;
 mod snapshot;
 
 pub use affected::{Dirty, affected};

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
-use smidge_mesh::{ServiceAccountName, ServiceName};
+use smidge_mesh::{PodName, ServiceAccountName, ServiceName};
 
 use crate::{
     Fact, ObjectRef,
@@ -16,6 +16,8 @@ pub(crate) enum Link {
     SliceOf(ServiceName),
     /// Of an EndpointSlice: an address that it holds.
     SliceAddress(IpAddr),
+    /// Of an EndpointSlice: a pod that it names.
+    SlicePod(PodName),
     /// Of a Pod: its address.
     PodAddress(IpAddr),
     /// Of a Pod: its service account.
@@ -60,7 +62,8 @@ fn of_service(facts: &ServiceFacts) -> BTreeSet<Link> {
 
 fn of_slice(facts: &EndpointSliceFacts) -> BTreeSet<Link> {
     let addresses = facts.endpoints.iter().map(|endpoint| Link::SliceAddress(endpoint.address));
-    addresses.chain(facts.service.clone().map(Link::SliceOf)).collect()
+    let pods = facts.endpoints.iter().filter_map(|endpoint| endpoint.pod.clone()).map(Link::SlicePod);
+    addresses.chain(pods).chain(facts.service.clone().map(Link::SliceOf)).collect()
 }
 
 fn of_pod(facts: &PodFacts) -> BTreeSet<Link> {

@@ -3,6 +3,10 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use k8s_openapi::api::core::v1::Namespace;
+use smidge_crds::{
+    MeshConfig, MeshConfigSpec,
+    smidge::v1alpha1::{DefaultProtocol, Mode as CrdMode, NAME},
+};
 use smidge_mesh::{Mode, Protocol, Telemetry, TrustDomain};
 
 use super::{Digest, Fact, Origin, Problem, shown};
@@ -12,10 +16,6 @@ use crate::codes;
 const INJECT: &str = "smidge.dev/inject";
 /// The label that overrides the mesh's mode for a namespace.
 const MODE: &str = "smidge.dev/mode";
-
-/// Ports of well-known protocols in which the server speaks first, so that looking for HTTP would wait for ever:
-/// SMTP, MySQL, PostgreSQL, Redis, Elasticsearch' own, memcached, MongoDB.
-const SERVER_FIRST: [u16; 10] = [25, 587, 3306, 4444, 5432, 6379, 9300, 11211, 27017, 33060];
 
 /// The facts about a Namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,14 +84,42 @@ pub struct MeshConfigFacts {
 
 impl Default for MeshConfigFacts {
     fn default() -> Self {
-        Self {
-            origin: Origin { created: None, namespace: "".into(), name: "default".into(), generation: None },
-            mode: Mode::default(),
-            trust_domain: TrustDomain::default(),
-            opaque_ports: SERVER_FIRST.into(),
-            unsaid: Protocol::Detect,
-            telemetry: Telemetry { access_log: false },
-            problems: Vec::new(),
-        }
+        let origin = Origin { created: None, namespace: "".into(), name: "default".into(), generation: None };
+        config(&MeshConfigSpec::default(), origin)
+    }
+}
+
+impl Digest for MeshConfig {
+    fn digest(&self) -> Fact {
+        let origin = Origin { namespace: "".into(), ..Origin::with_status(&self.metadata) };
+        Fact::MeshConfig(Arc::new(config(&self.spec, origin)))
+    }
+}
+
+fn config(spec: &MeshConfigSpec, origin: Origin) -> MeshConfigFacts {
+    let mut problems = Vec::new();
+    if &*origin.name != NAME {
+        let message = format!("{} is not the mesh's: its name is {NAME}", shown(&origin.name));
+        problems.push(Problem::new(codes::NOT_DEFAULT, "metadata.name", message));
+    }
+    let trust_domain = TrustDomain::parse(&spec.trust_domain).unwrap_or_else(|error| {
+        problems.push(Problem::new(codes::BAD_TRUST_DOMAIN, "spec.trustDomain", error.to_string()));
+        TrustDomain::default()
+    });
+    MeshConfigFacts {
+        origin,
+        mode: match spec.mode {
+            CrdMode::Deny => Mode::Deny,
+            CrdMode::Audit => Mode::Audit,
+            CrdMode::Allow => Mode::Allow,
+        },
+        trust_domain,
+        opaque_ports: spec.opaque_ports.iter().copied().collect(),
+        unsaid: match spec.default_protocol {
+            DefaultProtocol::Detect => Protocol::Detect,
+            DefaultProtocol::Tcp => Protocol::Tcp,
+        },
+        telemetry: Telemetry { access_log: spec.access_log },
+        problems,
     }
 }

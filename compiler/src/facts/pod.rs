@@ -19,6 +19,8 @@ pub struct PodFacts {
     pub service_account: Arc<str>,
     /// Its addresses, while it has not ended; none if they are its node's.
     pub addresses: Vec<IpAddr>,
+    /// Whether it uses the addresses of its node, and so is never meshed.
+    pub on_host: bool,
     /// What Services select it by.
     pub labels: BTreeMap<Arc<str>, Arc<str>>,
     /// The TCP ports of its containers that have names.
@@ -59,6 +61,7 @@ impl Digest for Pod {
                 .unwrap_or("default")
                 .into(),
             addresses: if on_host || ended { Vec::new() } else { addresses(status) },
+            on_host: on_host && !ended,
             labels: texts(self.metadata.labels.as_ref()),
             named_ports: named_ports(spec),
             meshed: !on_host && !ended && containers(spec).any(|container| container.name == SIDECAR),

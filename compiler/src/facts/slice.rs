@@ -3,7 +3,7 @@
 use std::{net::IpAddr, sync::Arc};
 
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointPort, EndpointSlice};
-use smidge_mesh::{Health, ServiceName};
+use smidge_mesh::{Health, PodName, ServiceName};
 
 use super::{Digest, Fact, Origin};
 
@@ -41,8 +41,8 @@ pub struct EndpointFacts {
     pub health: Health,
     /// Where it is best called from: the zone of its hint, else its own.
     pub zone: Option<Arc<str>>,
-    /// Whether it says to be a pod's.
-    pub is_pod: bool,
+    /// The pod, of the slice's own namespace, whose it says to be.
+    pub pod: Option<PodName>,
 }
 
 impl Digest for EndpointSlice {
@@ -53,7 +53,7 @@ impl Digest for EndpointSlice {
             service: label.map(|service| ServiceName::new(origin.namespace.clone(), service.as_str())),
             ports: self.ports.iter().flatten().filter_map(port).collect(),
             // Names (`addressType: FQDN`) are no addresses and fall out here.
-            endpoints: self.endpoints.iter().flatten().flat_map(endpoints).collect(),
+            endpoints: self.endpoints.iter().flatten().flat_map(|one| endpoints(one, &origin.namespace)).collect(),
             origin,
         }))
     }
@@ -65,12 +65,14 @@ fn port(port: &EndpointPort) -> Option<SlicePort> {
     Some(SlicePort { name: port.name.as_deref().unwrap_or_default().into(), number })
 }
 
-fn endpoints(endpoint: &Endpoint) -> impl Iterator<Item = EndpointFacts> + '_ {
+fn endpoints<'a>(endpoint: &'a Endpoint, namespace: &Arc<str>) -> impl Iterator<Item = EndpointFacts> + use<'a> {
     let zone = zone(endpoint);
-    let is_pod = endpoint.target_ref.as_ref().is_some_and(|target| target.kind.as_deref() == Some("Pod"));
+    let target = endpoint.target_ref.as_ref().filter(|target| target.kind.as_deref() == Some("Pod"));
+    let pod = target.and_then(|target| target.name.as_deref()).map(|name| PodName::new(namespace.clone(), name));
     let health = health(endpoint);
     endpoint.addresses.iter().filter_map(move |address| {
-        Some(EndpointFacts { address: address.parse().ok()?, health: health?, zone: zone.clone(), is_pod })
+        let address = address.parse().ok()?;
+        Some(EndpointFacts { address, health: health?, zone: zone.clone(), pod: pod.clone() })
     })
 }
 
