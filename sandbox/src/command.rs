@@ -61,10 +61,7 @@ impl Command {
     /// The command that runs this one after `enter` has moved into the namespaces.
     pub(crate) fn inside(&self, enter: Vec<OsString>) -> tokio::process::Command {
         let mut command = tokio::process::Command::new("nsenter");
-        command.args(enter).arg("--").args(self.privileges());
-        // The program dies with `nsenter`, its parent, which the owner can kill. Only after the change of user:
-        // that would clear it.
-        command.args(["setpriv", "--pdeathsig", "KILL", "--"]).arg(&self.program);
+        command.args(enter).arg("--").args(self.privileges()).arg(&self.program);
         command.args(&self.args).env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
         command.envs(self.env.iter().map(|(name, value)| (name, value))).kill_on_drop(true).process_group(0);
         command

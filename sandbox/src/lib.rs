@@ -19,6 +19,7 @@
 mod command;
 mod envoy;
 mod error;
+mod family;
 mod holder;
 mod leftovers;
 mod network;

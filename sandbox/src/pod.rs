@@ -13,7 +13,7 @@ use nix::sched::{CloneFlags, setns};
 use smidge_injector::Redirect;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
-use crate::{Command, Error, Output, Process, Sandbox, Sidecar, envoy, network};
+use crate::{Command, Error, Output, Process, Sandbox, Sidecar, envoy, family::Guard, network};
 
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -109,7 +109,16 @@ impl Pod {
 
     /// Runs a program in the pod to its end, whatever its exit status. Dropping the future kills it.
     pub async fn run(&self, command: &Command) -> Result<Output, Error> {
-        let output = self.enter(command).output().await.map_err(crate::holder::spawn_error(&command.name()))?;
+        let (name, pipe) = (command.name(), std::process::Stdio::piped);
+        let mut command = self.enter(command);
+        let child = command.stdin(std::process::Stdio::null()).stdout(pipe()).stderr(pipe()).spawn();
+        let child = child.map_err(crate::holder::spawn_error(&name))?;
+        let nsenter = child.id();
+        let mut ended = std::pin::pin!(child.wait_with_output());
+        // Declared after what it guards, and so dropped before.
+        let mut guard = Guard(nsenter);
+        let output = ended.as_mut().await.map_err(Error::io(format!("run {name}")))?;
+        guard.0 = None;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Ok(Output { status: output.status, stdout: text(&output.stdout), stderr: text(&output.stderr) })
     }

@@ -12,7 +12,7 @@ use nix::{
 };
 use tokio::process::Child;
 
-use crate::{Error, holder::spawn_error};
+use crate::{Error, family, holder::spawn_error};
 
 /// What a program that ran to its end left.
 #[derive(Debug, Clone)]
@@ -103,10 +103,16 @@ impl Process {
     /// The program's pid as the owner sees it.
     pub fn pid(&self) -> Result<Pid, Error> {
         let what = || format!("find the process of {}", self.name);
-        let parent = self.nsenter.id().ok_or_else(|| Error::io(what())(io::ErrorKind::NotFound.into()))?;
-        let children =
-            fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).map_err(Error::io(what()))?;
-        let pid = children.split_whitespace().next().and_then(|pid| pid.parse().ok());
-        pid.map(Pid::from_raw).ok_or_else(|| Error::io(what())(io::ErrorKind::NotFound.into()))
+        let gone = || Error::io(what())(io::ErrorKind::NotFound.into());
+        let nsenter = self.nsenter.id().ok_or_else(gone)?;
+        family::program_of(nsenter).map_err(Error::io(what()))?.ok_or_else(gone)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if let Some(nsenter) = self.nsenter.id() {
+            family::end(nsenter);
+        }
     }
 }

@@ -11,7 +11,16 @@ use std::{
     },
 };
 
-use crate::{Error, Pod, PodSpec, envoy, holder::Holder, leftovers::Folder, remove_leftovers, root};
+use crate::{
+    Error, Pod, PodSpec,
+    envoy::{self, tail},
+    holder::Holder,
+    leftovers::Folder,
+    remove_leftovers, root,
+};
+
+/// How much of each log a failing test shows.
+const LAST_LINES: usize = 20;
 
 /// A machine of its own for pods. Dropping the last of it and its pods ends all that runs in it.
 #[derive(Debug, Clone)]
@@ -111,5 +120,18 @@ impl Sandbox {
     /// A number that no other thing of this sandbox has.
     pub(crate) fn next(&self) -> usize {
         self.inner.next.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+impl Drop for Inner {
+    /// A test that fails takes the logs with it: their ends are shown while they are still there.
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        for log in fs::read_dir(self.folder.path().join("log")).into_iter().flatten().flatten() {
+            let text = fs::read(log.path()).unwrap_or_default();
+            eprintln!("--- {}\n{}", log.file_name().display(), tail(&String::from_utf8_lossy(&text), LAST_LINES));
+        }
     }
 }

@@ -63,6 +63,21 @@ async fn a_dropped_process_is_killed_and_the_rest_runs_on() {
 }
 
 #[tokio::test]
+async fn processes_dropped_while_they_start_are_killed() {
+    let (sandbox, pod, process) = busy("starting");
+    let mark = mark(sandbox.folder());
+    drop(process);
+    let sleep = Command::new("sleep").arg("infinity").arg(&mark);
+    for pause in (0..40).map(|step| Duration::from_micros(200 * step)) {
+        let process = pod.spawn(&sleep).unwrap();
+        let waited = tokio::time::timeout(pause, pod.run(&sleep)).await;
+        assert!(waited.is_err(), "{waited:?}");
+        drop(process);
+    }
+    eventually("all are gone", || alive(&mark) == 0);
+}
+
+#[tokio::test]
 async fn a_panic_leaves_nothing() {
     let (told, folder) = std::sync::mpsc::channel();
     let task = tokio::spawn(async move {
