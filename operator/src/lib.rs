@@ -1,3 +1,26 @@
-//! The thin shell around the engine.
+//! The thin shell around the engine: watches or a folder in, a Unix socket and statuses out.
+//!
+//! ```text
+//! watch (API server) ─┐ Message            Update
+//! folder ─────────────┴───────→ Control ──────────→ Hub ──→ proxies, on the Unix socket
+//!                               │  ▲  └──Identities──→ Certificates (each stream's own)
+//!                        Order  ▼  │ Reported
+//!                             Statuses ──→ writer: API server, or the table and file of standalone mode
+//! ```
+//! No rule of SMI or of Envoy is here. One task owns the engine; what is shared between tasks are messages, and the
+//! small map of who a proxy is.
 
+pub mod cluster;
+mod control;
+mod endpoint;
 pub mod identity;
+mod message;
+mod metrics;
+mod plane;
+mod socket;
+pub mod standalone;
+mod statuses;
+mod watch;
+
+pub use plane::{PlaneConfig, PlaneError};
+pub use socket::{Error as SocketError, Socket};

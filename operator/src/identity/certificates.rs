@@ -5,12 +5,9 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use envoy_types::pb::envoy::{
-    config::core::v3::{DataSource, data_source::Specifier},
-    extensions::transport_sockets::tls::v3::{Secret, TlsCertificate, secret},
-};
 use futures::{StreamExt, stream, stream::BoxStream};
 use smidge_mesh::Identity;
+use smidge_translator::workload_certificate;
 use smidge_xds::{Name, ProxyId, Resource, TypeUrl};
 use smidge_xds_server::Resolve;
 use tokio::{sync::watch, time};
@@ -63,7 +60,7 @@ impl Renewal {
         }
         let credential = self.issue().await?;
         self.due = Some(credential.renewal());
-        Some((Arc::new(secret_of(&credential)), self))
+        Some((Arc::new(workload_certificate(&credential.chain, credential.key.expose())), self))
     }
 
     async fn wait(&mut self, due: SystemTime) -> Option<()> {
@@ -84,20 +81,6 @@ impl Renewal {
             self.wait(SystemTime::now() + RETRY).await?;
         }
     }
-}
-
-fn secret_of(credential: &Credential) -> Resource {
-    let certificate = TlsCertificate {
-        certificate_chain: Some(inline(&credential.chain)),
-        private_key: Some(inline(credential.key.expose())),
-        ..Default::default()
-    };
-    let secret = Secret { name: WORKLOAD.to_owned(), r#type: Some(secret::Type::TlsCertificate(certificate)) };
-    Resource::new(TypeUrl::Secret, WORKLOAD, &secret)
-}
-
-fn inline(text: &str) -> DataSource {
-    DataSource { specifier: Some(Specifier::InlineString(text.to_owned())), ..Default::default() }
 }
 
 #[cfg(test)]

@@ -1,0 +1,191 @@
+//! What can be asked of `smidge`.
+
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use smidge_operator::{PlaneConfig, Socket};
+
+use crate::{crds, lint, operator, run, translate};
+
+/// A service mesh for the Service Mesh Interface on stock Envoy.
+#[derive(Debug, Parser)]
+#[command(name = "smidge", version, after_help = EXIT_CODES)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str =
+    "Exit codes: 0 all is well; 1 the manifests hold errors, or the command failed; 2 the arguments are wrong.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the control plane of a cluster (KUBECONFIG, or the pod's service account)
+    Operator(Operator),
+    /// Run the control plane without a cluster, over a folder of manifests
+    Run(Run),
+    /// Print what a proxy gets
+    Translate(Translate),
+    /// Look for mistakes in manifests; exit code 1 when there are errors
+    Lint(Lint),
+    /// Print the CustomResourceDefinitions, for kubectl apply -f -
+    Crds,
+    /// Print the version
+    Version,
+}
+
+/// Where proxies connect, and what outlives a restart.
+#[derive(Debug, ClapArgs)]
+struct Plane {
+    /// Unix socket on which proxies are served; whoever may open it may get private keys
+    #[arg(long, value_name = "PATH", default_value = "/run/smidge/xds.sock")]
+    xds_socket: PathBuf,
+    /// Group id that may connect to the socket, such as that of Envoy; by default only the own user
+    #[arg(long, value_name = "GID")]
+    xds_group: Option<u32>,
+    /// Folder that keeps the root certificate and its key over restarts; without it each start makes a new root
+    #[arg(long, value_name = "FOLDER")]
+    state: Option<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Operator {
+    #[command(flatten)]
+    plane: Plane,
+    /// Serve /metrics, /readyz and /livez in plain HTTP on this address, such as 127.0.0.1:9090
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) metrics: Option<SocketAddr>,
+    /// Log in JSON
+    #[arg(long)]
+    pub(crate) log_json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Run {
+    /// Folder of manifests (watched), or a file (watched), or - for standard input
+    pub(crate) input: PathBuf,
+    #[command(flatten)]
+    plane: Plane,
+    /// File that always holds all statuses: JSON when it ends in .json, else YAML
+    #[arg(long, value_name = "FILE")]
+    pub(crate) status: Option<PathBuf>,
+    /// End after this time, such as 20s, 5m
+    #[arg(long = "for", value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) duration: Option<Duration>,
+    /// Log in JSON
+    #[arg(long)]
+    pub(crate) log_json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Translate {
+    /// File or folder of manifests, or - for standard input; may be given several times
+    #[arg(short, long = "file", required = true, value_name = "PATH")]
+    pub(crate) files: Vec<PathBuf>,
+    /// The proxy: <pod>.<namespace>
+    #[arg(long, value_name = "POD.NAMESPACE")]
+    pub(crate) proxy: String,
+    /// What to print
+    #[arg(short, long, value_enum, default_value = "yaml")]
+    pub(crate) output: Form,
+}
+
+/// How resources are printed.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Form {
+    /// Envoy's resources as YAML
+    Yaml,
+    /// Envoy's resources as JSON
+    Json,
+    /// The mesh from which they are made
+    Mesh,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Lint {
+    /// File or folder of manifests, or - for standard input; may be given several times
+    #[arg(short, long = "file", required = true, value_name = "PATH")]
+    pub(crate) files: Vec<PathBuf>,
+    /// How to print
+    #[arg(short, long, value_enum, default_value = "text")]
+    pub(crate) output: Findings,
+}
+
+/// How findings are printed.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Findings {
+    /// A line each: file:line, code, object, field, message
+    Text,
+    /// A list
+    Json,
+}
+
+impl Args {
+    /// Does what was asked.
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        match self.command {
+            Command::Operator(operator) => operator::run(&operator),
+            Command::Run(run) => run::run(&run),
+            Command::Translate(translate) => translate::run(&translate),
+            Command::Lint(lint) => lint::run(&lint),
+            Command::Crds => crds::run(),
+            Command::Version => {
+                println!("smidge {}", env!("CARGO_PKG_VERSION"));
+                Ok(ExitCode::SUCCESS)
+            }
+        }
+    }
+}
+
+impl Plane {
+    fn config(&self) -> PlaneConfig {
+        let socket = Socket { path: self.xds_socket.clone(), group: self.xds_group };
+        PlaneConfig { socket, state: self.state.clone() }
+    }
+}
+
+impl Operator {
+    pub(crate) fn plane(&self) -> PlaneConfig {
+        self.plane.config()
+    }
+}
+
+impl Run {
+    pub(crate) fn plane(&self) -> PlaneConfig {
+        self.plane.config()
+    }
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        _ => return Err("write a whole number and s, m or h, such as 20s".to_owned()),
+    };
+    let number: u64 = number.parse().map_err(|error| format!("{error}"))?;
+    number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(|| "too long".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_fit_together() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_duration_has_a_unit() {
+        assert_eq!(parse_duration("20s"), Ok(Duration::from_secs(20)));
+        assert_eq!(parse_duration("2m"), Ok(Duration::from_secs(120)));
+        for wrong in ["20", "s", "1d", "-1s", "99999999999999999999s", "18446744073709551615h"] {
+            assert!(parse_duration(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! `smidge lint`: what is wrong with manifests, offline.
+
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use serde::Serialize;
+use smidge_compiler::{Diagnostic, Severity, Snapshot, diagnose};
+use smidge_operator::standalone::{Manifests, Problem};
+
+use crate::args::{Findings, Lint};
+
+/// One thing that was found.
+#[derive(Serialize)]
+struct Finding<'a> {
+    path: Option<&'a Path>,
+    line: Option<usize>,
+    severity: Severity,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    object: Option<String>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    field: &'a str,
+    message: &'a str,
+}
+
+pub(crate) fn run(args: &Lint) -> anyhow::Result<ExitCode> {
+    let manifests = read(&args.files)?;
+    let mut snapshot = Snapshot::default();
+    for event in manifests.events() {
+        snapshot.apply(event);
+    }
+    let diagnostics: Vec<_> = snapshot.objects().flat_map(|object| diagnose(&snapshot, object)).collect();
+    let problems = manifests.problems();
+    let unreadable = problems.iter().map(of_problem);
+    let mut findings: Vec<_> = unreadable.chain(diagnostics.iter().map(|d| of_diagnostic(d, &manifests))).collect();
+    findings.sort_by_key(|finding| (finding.path, finding.line));
+    print(&findings, args.output)?;
+    let has_errors = findings.iter().any(|finding| finding.severity == Severity::Error);
+    Ok(if has_errors { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Reads everything that the paths name.
+pub(crate) fn read(paths: &[PathBuf]) -> anyhow::Result<Manifests> {
+    let mut manifests = Manifests::default();
+    manifests.read(paths)?;
+    Ok(manifests)
+}
+
+fn of_problem(problem: &Problem) -> Finding<'_> {
+    Finding {
+        path: Some(&problem.path),
+        line: problem.line,
+        severity: Severity::Error,
+        code: None,
+        object: None,
+        field: "",
+        message: &problem.message,
+    }
+}
+
+fn of_diagnostic<'a>(diagnostic: &'a Diagnostic, manifests: &'a Manifests) -> Finding<'a> {
+    let located = manifests.locate(&diagnostic.object, &diagnostic.field);
+    Finding {
+        path: located.as_ref().map(|located| located.path),
+        line: located.map(|located| located.line),
+        severity: diagnostic.code.severity,
+        code: Some(diagnostic.code.id),
+        object: Some(diagnostic.object.to_string()),
+        field: &diagnostic.field,
+        message: &diagnostic.message,
+    }
+}
+
+fn print(findings: &[Finding<'_>], form: Findings) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match form {
+        Findings::Json => writeln!(out, "{}", serde_json::to_string_pretty(findings)?)?,
+        Findings::Text => {
+            for finding in findings {
+                writeln!(out, "{}", line(finding))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// `shop.yaml:12: error SMI0101 TrafficSplit/shop/web spec.backends[1].weight: …`
+fn line(finding: &Finding<'_>) -> String {
+    let path = finding.path.map(|path| format!("{}:", path.display()));
+    let line = finding.line.map(|line| format!("{line}:"));
+    let severity = match finding.severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+        Severity::Info => "info",
+    };
+    let place = path.unwrap_or_default() + &line.unwrap_or_default();
+    let field = if finding.field.is_empty() { String::new() } else { finding.field.to_owned() };
+    let words =
+        [place.as_str(), severity, finding.code.unwrap_or_default(), finding.object.as_deref().unwrap_or_default()];
+    let head: Vec<&str> = words.into_iter().chain([field.as_str()]).filter(|word| !word.is_empty()).collect();
+    format!("{}: {}", head.join(" "), finding.message)
+}

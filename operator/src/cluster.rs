@@ -1,0 +1,71 @@
+//! On a cluster: objects come from the API server's watches, statuses go to it.
+
+use std::net::SocketAddr;
+
+use kube::Client;
+use smidge_report::Limits;
+use tokio::{net::TcpListener, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    endpoint,
+    plane::{Plane, PlaneConfig, PlaneError},
+    statuses::write_statuses,
+    watch::watches,
+};
+
+/// What the control plane of a cluster needs.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The socket and the state.
+    pub plane: PlaneConfig,
+    /// Where `/metrics`, `/readyz` and `/livez` are served in plain HTTP; `None`: nowhere.
+    pub metrics: Option<SocketAddr>,
+}
+
+/// The control plane cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no API server to talk to.
+    #[error("no way to an API server: set KUBECONFIG, or run in a pod with a service account")]
+    Client(#[source] kube::Error),
+    /// Its own part does not start.
+    #[error(transparent)]
+    Plane(#[from] PlaneError),
+    /// Metrics cannot be served.
+    #[error("cannot serve metrics on {address}")]
+    Metrics {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+/// Runs until `shutdown`. An API server that is away, or lacks the CRDs, is waited for.
+///
+/// # Errors
+/// When it cannot start.
+pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Error> {
+    let client = Client::try_default().await.map_err(Error::Client)?;
+    let metrics = listen(config.metrics).await?;
+    // The watches need the plane's inbox, the plane the names of the watches: these are all kinds.
+    let (plane, orders) = Plane::start(&config.plane, crate::watch::sources(), Limits::default(), &shutdown)?;
+    let mut tasks = JoinSet::new();
+    for watch in watches(&client, &plane.messages) {
+        tasks.spawn(watch);
+    }
+    tasks.spawn(write_statuses(client, orders, plane.messages.clone()));
+    if let Some(listener) = metrics {
+        tasks.spawn(endpoint::serve(listener, plane.numbers.clone(), plane.hub.counters().clone()));
+    }
+    shutdown.cancelled().await;
+    tracing::info!("ending: proxies go on with what they have");
+    plane.stopped().await;
+    Ok(())
+}
+
+async fn listen(address: Option<SocketAddr>) -> Result<Option<TcpListener>, Error> {
+    let Some(address) = address else { return Ok(None) };
+    TcpListener::bind(address).await.map(Some).map_err(|source| Error::Metrics { address, source })
+}

@@ -1,0 +1,152 @@
+//! The one loop: it alone owns the engine. Messages and reports in, publications and statuses out; no locks.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use smidge_compiler::{Event, workload_key};
+use smidge_engine::{Engine, Step};
+use smidge_mesh::{PodName, TrustBundle};
+use smidge_xds_server::{Hub, Reported};
+use tokio::{
+    sync::{mpsc, watch},
+    time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    identity::Identities,
+    message::{Message, Source},
+    metrics::Numbers,
+    statuses::Statuses,
+};
+
+/// How many messages may wait; a watch that is faster waits.
+pub(crate) const QUEUE: usize = 4096;
+
+/// How often everything is compiled again and compared.
+const VERIFY: Duration = Duration::from_secs(300);
+
+/// The loop's state.
+pub(crate) struct Control {
+    engine: Engine,
+    hub: Arc<Hub>,
+    identities: Identities,
+    statuses: Statuses,
+    /// Sources that have not yet told everything; until then events are only gathered.
+    awaited: BTreeSet<Source>,
+    gathered: Vec<Event>,
+    numbers: watch::Sender<Numbers>,
+}
+
+/// What the loop woke up for.
+enum Occasion {
+    Messages(Vec<Message>),
+    Reports(Reported),
+    Due,
+    Verify,
+}
+
+impl Control {
+    pub(crate) fn new(
+        hub: Arc<Hub>,
+        identities: Identities,
+        statuses: Statuses,
+        awaited: impl IntoIterator<Item = Source>,
+        trust_bundle: TrustBundle,
+    ) -> Self {
+        Self {
+            engine: Engine::default(),
+            hub,
+            identities,
+            statuses,
+            awaited: awaited.into_iter().collect(),
+            gathered: vec![Event::TrustBundle(trust_bundle)],
+            numbers: watch::Sender::default(),
+        }
+    }
+
+    /// The loop's counters, as they were after its last turn.
+    pub(crate) fn numbers(&self) -> watch::Receiver<Numbers> {
+        self.numbers.subscribe()
+    }
+
+    /// Turns until `shutdown`, or until nobody can tell it anything any more.
+    pub(crate) async fn run(mut self, mut messages: mpsc::Receiver<Message>, shutdown: CancellationToken) {
+        let mut verify = interval_at(Instant::now() + VERIFY, VERIFY);
+        verify.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while let Some(occasion) = self.wait(&mut messages, &mut verify, &shutdown).await {
+            match occasion {
+                Occasion::Messages(batch) => self.take_in(batch),
+                Occasion::Reports(reported) => self.statuses.report(reported),
+                Occasion::Verify => self.verify(),
+                Occasion::Due => {}
+            }
+            self.statuses.settle(&self.engine);
+            self.numbers.send_replace(Numbers { engine: self.engine.counters(), is_ready: self.awaited.is_empty() });
+        }
+    }
+
+    async fn wait(
+        &mut self,
+        messages: &mut mpsc::Receiver<Message>,
+        verify: &mut Interval,
+        shutdown: &CancellationToken,
+    ) -> Option<Occasion> {
+        let mut batch = Vec::new();
+        let due = self.statuses.next_due();
+        tokio::select! {
+            biased;
+            () = shutdown.cancelled() => None,
+            // What is already queued makes one batch: no timer, so a lone change waits for nothing.
+            count = messages.recv_many(&mut batch, QUEUE) => (count > 0).then_some(Occasion::Messages(batch)),
+            reported = self.hub.reported() => Some(Occasion::Reports(reported)),
+            () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => Some(Occasion::Due),
+            _ = verify.tick() => Some(Occasion::Verify),
+        }
+    }
+
+    fn take_in(&mut self, batch: Vec<Message>) {
+        for message in batch {
+            match message {
+                Message::Event(event) => self.gathered.push(event),
+                Message::Observed(object, observed) => self.statuses.observe(object, observed),
+                Message::Written(object, outcome) => self.statuses.conclude(object, outcome),
+                Message::Listed(source) => {
+                    self.awaited.remove(&source);
+                }
+            }
+        }
+        if self.awaited.is_empty() && !self.gathered.is_empty() {
+            let step = self.engine.apply(std::mem::take(&mut self.gathered));
+            self.publish(step);
+        }
+    }
+
+    fn publish(&mut self, step: Step) {
+        for (proxy, placement) in &step.placements {
+            // Before the publication: a stream that it wakes asks for its certificate at once.
+            let pod = placement.and_then(|_| PodName::parse(proxy.as_str()));
+            match pod.and_then(|pod| workload_key(self.engine.snapshot(), &pod)) {
+                Some(key) => self.identities.set(proxy.clone(), key.identity),
+                None => self.identities.remove(proxy),
+            }
+            self.statuses.place(proxy, *placement);
+        }
+        if !step.update.is_empty() {
+            tracing::debug!(epoch = %step.update.epoch, shared = step.update.shared.len(), "published");
+            self.hub.publish(step.update);
+        }
+        self.statuses.publish();
+        self.statuses.touch(step.objects);
+    }
+
+    fn verify(&mut self) {
+        if !self.awaited.is_empty() {
+            return;
+        }
+        let drift = self.engine.verify();
+        if !drift.keys.is_empty() {
+            tracing::error!(keys = ?drift.keys, "drift: the incremental state was not what a full compile says; mended");
+        }
+        self.publish(drift.mending);
+    }
+}

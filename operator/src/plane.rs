@@ -1,0 +1,101 @@
+//! A running control plane without its sources: the loop, the hub and the server on its socket.
+
+use std::{convert::Infallible, path::PathBuf, sync::Arc};
+
+use smidge_report::Limits as StatusLimits;
+use smidge_xds_server::{Hub, Limits, NodeId, serve};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+};
+use tokio_stream::{StreamExt, wrappers::UnixListenerStream};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    control::{Control, QUEUE},
+    identity::{Certificates, Identities, Issuer, Root, RootError},
+    message::{Message, Source},
+    metrics::Numbers,
+    socket::{self, Socket},
+    statuses::{Order, Statuses},
+};
+
+/// What every control plane needs, whatever its objects come from.
+#[derive(Clone, Debug)]
+pub struct PlaneConfig {
+    /// Where proxies connect.
+    pub socket: Socket,
+    /// The folder in which the root is kept over restarts; `None`: each start makes a new one, and until every proxy
+    /// has its new certificate, proxies with old and new ones refuse each other.
+    pub state: Option<PathBuf>,
+}
+
+/// The control plane cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum PlaneError {
+    /// Nothing to sign with.
+    #[error(transparent)]
+    Root(#[from] RootError),
+    /// Nowhere to serve.
+    #[error(transparent)]
+    Socket(#[from] socket::Error),
+}
+
+/// A control plane that runs.
+pub(crate) struct Plane {
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) messages: mpsc::Sender<Message>,
+    pub(crate) numbers: watch::Receiver<Numbers>,
+    control: JoinHandle<()>,
+    server: JoinHandle<()>,
+    socket: Socket,
+}
+
+impl Plane {
+    /// Starts the loop and the server; what is to be done with statuses comes out of the second value.
+    pub(crate) fn start(
+        config: &PlaneConfig,
+        awaited: impl IntoIterator<Item = Source>,
+        limits: StatusLimits,
+        shutdown: &CancellationToken,
+    ) -> Result<(Self, mpsc::UnboundedReceiver<Order>), PlaneError> {
+        let root: Arc<dyn Issuer> = Arc::new(match &config.state {
+            Some(folder) => Root::keep(folder)?,
+            None => Root::generate()?,
+        });
+        let listener = config.socket.bind()?;
+        let identities = Identities::default();
+        let trust_bundle = root.trust_bundle();
+        let hub = Hub::new(Limits::default(), Arc::new(Certificates::new(root, identities.clone())));
+        let (orders, ordered) = mpsc::unbounded_channel();
+        let (messages, inbox) = mpsc::channel(QUEUE);
+        let control = Control::new(Arc::clone(&hub), identities, Statuses::new(limits, orders), awaited, trust_bundle);
+        let numbers = control.numbers();
+        let control = tokio::spawn(control.run(inbox, shutdown.clone()));
+        let server = tokio::spawn(serve_on(listener, Arc::clone(&hub), shutdown.clone()));
+        tracing::info!(socket = %config.socket.path.display(), "serving proxies");
+        Ok((Self { hub, messages, numbers, control, server, socket: config.socket.clone() }, ordered))
+    }
+
+    /// Waits, after the shutdown was asked for, until streams are ended and the loop has stopped.
+    pub(crate) async fn stopped(self) {
+        for (what, task) in [("server", self.server), ("loop", self.control)] {
+            if let Err(error) = task.await {
+                tracing::error!(what, %error, "a task broke down");
+            }
+        }
+        self.socket.remove();
+    }
+}
+
+async fn serve_on(listener: tokio::net::UnixListener, hub: Arc<Hub>, shutdown: CancellationToken) {
+    // A connection that could not be accepted is its client's matter; the next one can be.
+    let incoming = UnixListenerStream::new(listener).filter_map(|stream| {
+        let stream = stream.inspect_err(|error| tracing::warn!(%error, "a connection was not accepted"));
+        stream.ok().map(Ok::<_, Infallible>)
+    });
+    if let Err(error) = serve(hub, Arc::new(NodeId), incoming, shutdown.clone()).await {
+        tracing::error!(error = &error as &dyn std::error::Error, "the server ended");
+        shutdown.cancel();
+    }
+}

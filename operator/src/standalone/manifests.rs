@@ -1,0 +1,215 @@
+//! Manifests of many files as one set of objects, and what is wrong with them.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use smidge_compiler::{Event, Fact, Kind, ObjectRef};
+
+use super::{
+    document::{Object, Unreadable, split, without_sidecar},
+    endpoints::endpoint_slices,
+    folder::{Error, Texts, read_files},
+    locate::line_of,
+};
+use crate::message::{Message, Observed};
+
+/// Something wrong with a file, which no diagnostic on an object says.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Problem {
+    /// Which file.
+    pub path: PathBuf,
+    /// The line, from 1, if one is meant.
+    pub line: Option<usize>,
+    /// What is wrong, and what to do.
+    pub message: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:", self.path.display())?;
+        if let Some(line) = self.line {
+            write!(f, "{line}:")?;
+        }
+        write!(f, " {}", self.message)
+    }
+}
+
+/// A place in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Located<'a> {
+    /// Which file.
+    pub path: &'a Path,
+    /// The line, from 1.
+    pub line: usize,
+}
+
+/// What the files said when they were last read.
+#[derive(Debug, Default)]
+pub struct Manifests {
+    files: BTreeMap<PathBuf, File>,
+    /// What the loop was told.
+    told: BTreeMap<ObjectRef, Fact>,
+}
+
+#[derive(Debug, Default)]
+struct File {
+    text: String,
+    objects: Vec<Placed>,
+    unreadable: Vec<Unreadable>,
+}
+
+#[derive(Clone, Debug)]
+struct Placed {
+    object: Object,
+    line: usize,
+    text: String,
+}
+
+impl File {
+    /// A document that is no YAML may be half a save: its file stays as it was. One that is YAML but no such object
+    /// is absent, as it would be on an API server that refuses it.
+    fn replace(&mut self, text: String) {
+        let (mut objects, mut unreadable) = (Vec::new(), Vec::new());
+        for document in split(&text) {
+            match document.read() {
+                Ok(Some(object)) => {
+                    objects.push(Placed { object, line: document.line, text: document.text.to_owned() });
+                }
+                Ok(None) => {}
+                Err(error) => unreadable.push(error),
+            }
+        }
+        if !unreadable.iter().any(|error| error.is_malformed) {
+            self.objects = objects;
+        } else if self.text.is_empty() {
+            self.objects.clear();
+        }
+        (self.text, self.unreadable) = (text, unreadable);
+    }
+}
+
+impl Manifests {
+    /// Reads everything that the paths name: files, folders, or `-` for standard input.
+    ///
+    /// # Errors
+    /// When one of them cannot be read.
+    pub fn read(&mut self, paths: &[PathBuf]) -> Result<(), Error> {
+        let mut texts = Texts::new();
+        for path in paths {
+            match path.to_str() {
+                Some("-") => {
+                    let text = std::io::read_to_string(std::io::stdin());
+                    texts.insert(path.clone(), text.map_err(|source| Error::Read { path: path.clone(), source })?);
+                }
+                _ => texts.append(&mut read_files(path)?),
+            }
+        }
+        self.replace(texts);
+        Ok(())
+    }
+
+    /// Every object, as events.
+    pub fn events(&self) -> Vec<Event> {
+        self.facts().into_values().map(Event::Apply).collect()
+    }
+
+    /// What is wrong with the files, in their order.
+    pub fn problems(&self) -> Vec<Problem> {
+        let unreadable = self.files.iter().flat_map(|(path, file)| {
+            let keeps = |error: &Unreadable| error.is_malformed && !file.objects.is_empty();
+            file.unreadable.iter().map(move |error| Problem {
+                path: path.clone(),
+                line: Some(error.line),
+                message: match keeps(error) {
+                    true => format!("{} (what this file said before stays in force)", error.message),
+                    false => format!("{} (this document counts as absent)", error.message),
+                },
+            })
+        });
+        let mut problems: Vec<_> = unreadable.chain(self.doubles()).collect();
+        problems.sort();
+        problems
+    }
+
+    /// Where a field of an object stands; the object itself when the field is empty.
+    pub fn locate(&self, object: &ObjectRef, field: &str) -> Option<Located<'_>> {
+        let (path, placed) = self.placed().find(|(_, placed)| placed.object.fact.object() == *object)?;
+        let line = line_of(&placed.text, field).unwrap_or(1);
+        Some(Located { path, line: placed.line + line - 1 })
+    }
+
+    /// Takes in what the files say now, and says what that changes.
+    pub(super) fn take_in(&mut self, texts: Texts) -> Vec<Message> {
+        self.replace(texts);
+        let facts = self.facts();
+        let gone = self.told.keys().filter(|object| !facts.contains_key(*object)).cloned();
+        let mut messages: Vec<_> = gone.map(|object| Message::Event(Event::Delete(object))).collect();
+        for (object, fact) in &facts {
+            if !self.told.contains_key(object) && object.kind.has_status() {
+                messages.push(Message::Observed(object.clone(), Observed::default()));
+            }
+            if self.told.get(object) != Some(fact) {
+                messages.push(Message::Event(Event::Apply(fact.clone())));
+            }
+        }
+        self.told = facts;
+        messages
+    }
+
+    fn replace(&mut self, texts: Texts) {
+        self.files.retain(|path, _| texts.contains_key(path));
+        for (path, text) in texts {
+            let file = self.files.entry(path).or_default();
+            if file.text != text {
+                file.replace(text);
+            }
+        }
+    }
+
+    fn placed(&self) -> impl Iterator<Item = (&Path, &Placed)> {
+        self.files.iter().flat_map(|(path, file)| file.objects.iter().map(move |placed| (path.as_path(), placed)))
+    }
+
+    /// The facts, with what Kubernetes and injection would add. The first of several objects of one name counts.
+    fn facts(&self) -> BTreeMap<ObjectRef, Fact> {
+        let mut objects: BTreeMap<ObjectRef, &Object> = BTreeMap::new();
+        for (_, placed) in self.placed() {
+            objects.entry(placed.object.fact.object()).or_insert(&placed.object);
+        }
+        let is_meshed = |namespace: &ObjectRef| {
+            let namespace = objects.get(&ObjectRef::new(Kind::Namespace, "", namespace.namespace.clone()));
+            matches!(namespace, Some(Object { fact: Fact::Namespace(facts), .. }) if facts.meshed)
+        };
+        let mut facts: BTreeMap<ObjectRef, Fact> = BTreeMap::new();
+        for (name, object) in &objects {
+            let stays_out = object.is_injectable && !is_meshed(name);
+            let fact = if stays_out { without_sidecar(&object.fact) } else { object.fact.clone() };
+            facts.insert(name.clone(), fact);
+        }
+        let slices = endpoint_slices(facts.values());
+        facts.extend(slices.into_iter().map(|slice| (slice.object(), slice)));
+        facts
+    }
+
+    fn doubles(&self) -> Vec<Problem> {
+        let mut first: BTreeMap<ObjectRef, (&Path, usize)> = BTreeMap::new();
+        let mut problems = Vec::new();
+        for (path, placed) in self.placed() {
+            let object = placed.object.fact.object();
+            match first.get(&object) {
+                Some((at, line)) => problems.push(Problem {
+                    path: path.to_owned(),
+                    line: Some(placed.line),
+                    message: format!("{object} is in {}:{line} already, which counts: remove one", at.display()),
+                }),
+                None => {
+                    first.insert(object, (path, placed.line));
+                }
+            }
+        }
+        problems
+    }
+}

@@ -1,0 +1,91 @@
+//! After a start: which proxies have not come back yet. Until they have, or had their time, it is not known what the
+//! proxies have, and no status is taken back.
+
+use std::{collections::HashSet, time::Duration};
+
+use smidge_xds::ProxyId;
+use tokio::time::Instant;
+
+/// How long proxies have to come back: Envoy waits up to 30 s between two tries, mostly a second or two.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Who is awaited.
+#[derive(Debug, Default)]
+pub(crate) struct Arrivals {
+    missing: HashSet<ProxyId>,
+    connected: HashSet<ProxyId>,
+    deadline: Option<Instant>,
+    complete: bool,
+}
+
+impl Arrivals {
+    /// The time of the proxies begins.
+    pub(crate) fn start(&mut self, now: Instant) {
+        self.deadline.get_or_insert(now + PATIENCE);
+    }
+
+    /// A pod is there, Ready or not; only Ready ones are waited for.
+    pub(crate) fn expect(&mut self, proxy: &ProxyId, is_ready: bool) {
+        if self.complete {
+        } else if is_ready && !self.connected.contains(proxy) {
+            self.missing.insert(proxy.clone());
+        } else {
+            self.missing.remove(proxy);
+        }
+    }
+
+    /// A proxy is there, or not.
+    pub(crate) fn arrive(&mut self, proxy: &ProxyId, is_connected: bool) {
+        if is_connected && !self.complete {
+            self.missing.remove(proxy);
+            self.connected.insert(proxy.clone());
+        }
+    }
+
+    /// Whether it is known what the proxies have.
+    pub(crate) fn are_complete(&self) -> bool {
+        self.complete
+    }
+
+    /// When the waiting ends.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.deadline.filter(|_| !self.complete)
+    }
+
+    /// Ends the waiting if all are there or had their time; whether it ended just now.
+    pub(crate) fn conclude(&mut self, now: Instant) -> bool {
+        let ends = self.deadline().is_some_and(|deadline| self.missing.is_empty() || deadline <= now);
+        if ends {
+            *self = Self { complete: true, ..Self::default() };
+        }
+        ends
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_view_is_complete_when_every_ready_pod_has_come_back() {
+        let (mut arrivals, now) = (Arrivals::default(), Instant::now());
+        let (web, slow) = (ProxyId::from("web.shop"), ProxyId::from("slow.shop"));
+        arrivals.expect(&web, true);
+        arrivals.expect(&slow, false);
+        assert!(!arrivals.conclude(now), "nothing is published yet");
+        arrivals.start(now);
+        assert!(!arrivals.conclude(now), "web is missing");
+        arrivals.arrive(&web, true);
+        assert!(arrivals.conclude(now) && arrivals.are_complete());
+    }
+
+    #[test]
+    fn a_pod_that_never_comes_back_is_waited_for_in_bounds() {
+        let (mut arrivals, now) = (Arrivals::default(), Instant::now());
+        arrivals.expect(&ProxyId::from("dead.shop"), true);
+        arrivals.start(now);
+        assert!(!arrivals.conclude(now));
+        assert!(arrivals.conclude(now + PATIENCE));
+        assert_eq!(arrivals.deadline(), None);
+    }
+}

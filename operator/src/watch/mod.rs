@@ -1,0 +1,167 @@
+//! The watches: objects of the API server, digested at the door, the raw ones dropped.
+//!
+//! Each kind has a task that lists, watches, and begins again when the connection is lost. After a new list, what is
+//! not in it is gone. Custom objects are read one by one, so that an unreadable one is alone in being absent.
+
+mod backoff;
+mod door;
+mod seen;
+
+use std::pin::pin;
+
+use futures::{StreamExt, future::BoxFuture};
+use k8s_openapi::api::{
+    core::v1::{Namespace, Pod, Service},
+    discovery::v1::EndpointSlice,
+};
+use kube::{
+    Api, Client, Resource,
+    api::{ApiResource, DynamicObject},
+};
+use kube_runtime::{WatchStreamExt, watcher};
+use smidge_compiler::{Digest, Kind};
+use smidge_crds::{HTTPRouteGroup, MeshConfig, TCPRoute, TrafficSplit, TrafficTarget, UDPRoute};
+use tokio::sync::mpsc;
+
+use crate::message::{Message, Source};
+use backoff::Backoff;
+use door::{CoreObject, CustomObject, Door};
+use seen::Seen;
+
+/// Where objects of a kind are found; `None`: we only read that kind by its own type.
+pub(crate) fn api_resource(kind: Kind) -> Option<ApiResource> {
+    Some(match kind {
+        Kind::TrafficSplit => ApiResource::erase::<TrafficSplit>(&()),
+        Kind::TrafficTarget => ApiResource::erase::<TrafficTarget>(&()),
+        Kind::HttpRouteGroup => ApiResource::erase::<HTTPRouteGroup>(&()),
+        Kind::TcpRoute => ApiResource::erase::<TCPRoute>(&()),
+        Kind::UdpRoute => ApiResource::erase::<UDPRoute>(&()),
+        Kind::MeshConfig => ApiResource::erase::<MeshConfig>(&()),
+        Kind::Namespace | Kind::Service | Kind::EndpointSlice | Kind::Pod => return None,
+    })
+}
+
+/// The kinds that are watched.
+const KINDS: [Kind; 10] = [
+    Kind::Namespace,
+    Kind::Service,
+    Kind::EndpointSlice,
+    Kind::Pod,
+    Kind::TrafficSplit,
+    Kind::TrafficTarget,
+    Kind::HttpRouteGroup,
+    Kind::TcpRoute,
+    Kind::UdpRoute,
+    Kind::MeshConfig,
+];
+
+/// What has to have told everything before anything is published.
+pub(crate) fn sources() -> impl Iterator<Item = Source> {
+    KINDS.into_iter().map(Source::Watch)
+}
+
+/// The watches of all kinds; each goes on for ever.
+pub(crate) fn watches(client: &Client, to: &mpsc::Sender<Message>) -> Vec<BoxFuture<'static, ()>> {
+    KINDS.into_iter().map(|kind| watch_kind(client, to, kind)).collect()
+}
+
+fn watch_kind(client: &Client, to: &mpsc::Sender<Message>, kind: Kind) -> BoxFuture<'static, ()> {
+    match kind {
+        Kind::Namespace => core::<Namespace>(client, to, kind),
+        Kind::Service => core::<Service>(client, to, kind),
+        Kind::EndpointSlice => core::<EndpointSlice>(client, to, kind),
+        Kind::Pod => core::<Pod>(client, to, kind),
+        Kind::TrafficSplit => custom::<TrafficSplit>(client, to, kind),
+        Kind::TrafficTarget => custom::<TrafficTarget>(client, to, kind),
+        Kind::HttpRouteGroup => custom::<HTTPRouteGroup>(client, to, kind),
+        Kind::TcpRoute => custom::<TCPRoute>(client, to, kind),
+        Kind::UdpRoute => custom::<UDPRoute>(client, to, kind),
+        Kind::MeshConfig => custom::<MeshConfig>(client, to, kind),
+    }
+}
+
+fn core<K>(client: &Client, to: &mpsc::Sender<Message>, kind: Kind) -> BoxFuture<'static, ()>
+where
+    K: Resource<DynamicType = ()> + Digest + Clone + std::fmt::Debug + Send + Sync + 'static,
+    K: serde::de::DeserializeOwned,
+{
+    Box::pin(watch::<CoreObject<K>>(Api::all(client.clone()), kind, to.clone()))
+}
+
+fn custom<K>(client: &Client, to: &mpsc::Sender<Message>, kind: Kind) -> BoxFuture<'static, ()>
+where
+    K: Resource<DynamicType = ()> + Digest + serde::de::DeserializeOwned + Send + 'static,
+{
+    let api: Api<DynamicObject> = Api::all_with(client.clone(), &ApiResource::erase::<K>(&()));
+    Box::pin(watch::<CustomObject<K>>(api, kind, to.clone()))
+}
+
+/// Tells the loop about the objects of one kind until nobody listens any more.
+async fn watch<D: Door>(api: Api<D::Raw>, kind: Kind, to: mpsc::Sender<Message>)
+where
+    D::Raw: Resource + Clone + serde::de::DeserializeOwned + std::fmt::Debug + Send + 'static,
+{
+    let events = watcher(api, watcher::Config::default()).backoff(Backoff::default());
+    let (mut events, mut seen, mut trouble) = (pin!(events), Seen::<D>::new(kind), Trouble::new(kind));
+    while let Some(event) = events.next().await {
+        let event = match event {
+            Ok(event) => event,
+            Err(error) => {
+                trouble.note(&error);
+                continue;
+            }
+        };
+        trouble.is_over(&event);
+        for message in seen.take_in(event) {
+            if to.send(message).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// Says once that a watch is in trouble, and once that it is not any more.
+struct Trouble {
+    kind: Kind,
+    is_told: bool,
+}
+
+impl Trouble {
+    fn new(kind: Kind) -> Self {
+        Self { kind, is_told: false }
+    }
+
+    fn note(&mut self, error: &watcher::Error) {
+        // The server forgets old versions: a new list follows at once.
+        if matches!(error, watcher::Error::WatchError(status) if status.code == 410) || self.is_told {
+            tracing::debug!(kind = self.kind.as_str(), error = error as &dyn std::error::Error, "watch goes on");
+            return;
+        }
+        self.is_told = true;
+        let kind = self.kind.as_str();
+        match error {
+            watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.code == 404 => tracing::error!(
+                kind,
+                "the API server does not know this kind, and nothing is published before it does: install the CRDs \
+                 with `smidge crds | kubectl apply -f -`; trying again"
+            ),
+            watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.code == 403 => tracing::error!(
+                kind,
+                message = status.message,
+                "not allowed to list this kind: give the control plane's account the ClusterRole; trying again"
+            ),
+            error => tracing::warn!(
+                kind,
+                error = error as &dyn std::error::Error,
+                "lost the API server; proxies go on with what they have; trying again"
+            ),
+        }
+    }
+
+    fn is_over<K>(&mut self, event: &watcher::Event<K>) {
+        if self.is_told && !matches!(event, watcher::Event::Init) {
+            self.is_told = false;
+            tracing::info!(kind = self.kind.as_str(), "the watch works again");
+        }
+    }
+}
