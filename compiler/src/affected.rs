@@ -99,7 +99,7 @@ impl Dirty {
         let name = facts.name();
         self.whole_service(&name);
         for split in splits::with_backend(snapshot, &name) {
-            self.root_of(snapshot, split);
+            self.root_of(split);
         }
         self.splits_of_root(snapshot, &name);
         for address in facts.addresses() {
@@ -170,8 +170,7 @@ impl Dirty {
     }
 
     fn split(&mut self, snapshot: &Snapshot, split: &SplitFacts) {
-        self.root_of(snapshot, split);
-        self.objects.extend(split.group_objects());
+        self.root_of(split);
         if let Some(root) = &split.root {
             self.splits_of_root(snapshot, root);
         }
@@ -223,15 +222,23 @@ impl Dirty {
         }
     }
 
-    fn root_of(&mut self, snapshot: &Snapshot, split: &SplitFacts) {
-        self.objects.insert(splits::object(split));
+    fn root_of(&mut self, split: &SplitFacts) {
+        self.split_object(split);
         if let Some(root) = &split.root {
             self.whole_service(root);
         }
     }
 
     fn splits_of_root(&mut self, snapshot: &Snapshot, root: &ServiceName) {
-        self.objects.extend(snapshot.linked(&Link::Root(root.clone())).cloned());
+        for split in snapshot.linked(&Link::Root(root.clone())).filter_map(|object| snapshot.split_at(object)) {
+            self.split_object(split);
+        }
+    }
+
+    /// What routes reach is what the splits that name them reach.
+    fn split_object(&mut self, split: &SplitFacts) {
+        self.objects.insert(splits::object(split));
+        self.objects.extend(split.group_objects());
     }
 
     /// What is told of the pods of a service account.

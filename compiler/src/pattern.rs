@@ -4,8 +4,8 @@
 //! both read alike, and its size as an RE2 program is estimated from above.
 
 use regex_syntax::ast::{
-    Ast, ClassAsciiKind, ClassBracketed, ClassSet, ClassSetItem, Flag, FlagsItemKind, Group, GroupKind, HexLiteralKind,
-    Literal, LiteralKind, Repetition, RepetitionKind, RepetitionRange, parse::ParserBuilder,
+    Assertion, AssertionKind, Ast, ClassAsciiKind, ClassBracketed, ClassSet, ClassSetItem, Flag, FlagsItemKind, Group,
+    GroupKind, HexLiteralKind, Literal, LiteralKind, Repetition, RepetitionKind, RepetitionRange, parse::ParserBuilder,
 };
 
 use crate::{Code, codes};
@@ -57,7 +57,8 @@ pub(crate) fn check(pattern: &str) -> Verdict<()> {
 /// The size of a node as a program; `repeated`: how often the counted repetitions around it repeat it.
 fn size(pattern: &str, ast: &Ast, repeated: u64) -> Verdict<u64> {
     match ast {
-        Ast::Empty(_) | Ast::Assertion(_) => Ok(1),
+        Ast::Empty(_) => Ok(1),
+        Ast::Assertion(assertion) => check_assertion(assertion),
         Ast::Literal(literal) => check_literal(literal).map(|()| 4),
         Ast::Dot(_) | Ast::ClassPerl(_) => Ok(CLASS_SIZE),
         Ast::ClassBracketed(class) => class_size(class),
@@ -72,6 +73,18 @@ fn size(pattern: &str, ast: &Ast, repeated: u64) -> Verdict<u64> {
 
 fn sum(pattern: &str, asts: &[Ast], repeated: u64) -> Verdict<u64> {
     asts.iter().try_fold(1, |total: u64, ast| Ok(total.saturating_add(size(pattern, ast, repeated)?).saturating_add(1)))
+}
+
+fn check_assertion(assertion: &Assertion) -> Verdict<u64> {
+    match assertion.kind {
+        AssertionKind::StartLine
+        | AssertionKind::EndLine
+        | AssertionKind::StartText
+        | AssertionKind::EndText
+        | AssertionKind::WordBoundary
+        | AssertionKind::NotWordBoundary => Ok(1),
+        _ => Err(unlike("of the word boundaries only \\b and \\B are taken")),
+    }
 }
 
 fn check_literal(literal: &Literal) -> Verdict<()> {

@@ -9,6 +9,7 @@ pub mod objects;
 mod pki;
 mod tool;
 mod wait;
+pub mod world;
 
 pub use api_server::ApiServer;
 pub use daemon::Daemon;

@@ -104,7 +104,7 @@ impl ServerSide<'_> {
         };
         let mut chains = vec![
             mutual(tls::ALPN_HTTP, tls::downstream(name::TRUST.to_owned()), self.http(port)),
-            mutual(tls::ALPN_TCP, self.tcp_callers(port), self.tcp(port)),
+            mutual(tls::ALPN_TCP, self.tcp_callers(port), self.tcp(port, tcp::proxy_after_handshake)),
         ];
         if self.key.mode != Mode::Deny {
             chains.extend(self.plaintext(port, protocol));
@@ -113,13 +113,13 @@ impl ServerSide<'_> {
     }
 
     fn plaintext(&self, port: InboundPort, protocol: Protocol) -> Vec<FilterChain> {
-        let mut chains = vec![matched(port, IS_TLS, &[], self.tcp(port))];
+        let mut chains = vec![matched(port, IS_TLS, &[], self.tcp(port, tcp::proxy))];
         chains.extend(match protocol {
             Protocol::Http | Protocol::Http2 => vec![matched(port, IS_PLAIN, &[], self.http(port))],
-            Protocol::Tcp => vec![matched(port, IS_PLAIN, &[], self.tcp(port))],
+            Protocol::Tcp => vec![matched(port, IS_PLAIN, &[], self.tcp(port, tcp::proxy))],
             Protocol::Detect => vec![
                 matched(port, IS_PLAIN, &listener::HTTP_IN_PLAIN, self.http(port)),
-                matched(port, IS_PLAIN, &[], self.tcp(port)),
+                matched(port, IS_PLAIN, &[], self.tcp(port, tcp::proxy)),
             ],
         });
         chains
@@ -143,10 +143,10 @@ impl ServerSide<'_> {
         })]
     }
 
-    fn tcp(&self, port: InboundPort) -> Vec<Filter> {
+    fn tcp(&self, port: InboundPort, proxy: fn(&str, String, Vec<AccessLog>) -> Filter) -> Vec<Filter> {
         let audit = (self.key.mode == Mode::Audit).then(|| discovered::<NetworkRbac>(port.audit()));
         let log = self.access_log(rbac::NETWORK_FILTER);
-        let proxy = tcp::proxy(name::INBOUND, name::INBOUND.to_owned(), log);
+        let proxy = proxy(name::INBOUND, name::INBOUND.to_owned(), log);
         audit.into_iter().chain([proxy]).collect()
     }
 
@@ -185,7 +185,7 @@ fn discovered<T: Name>(name: String) -> Filter {
 fn refusal(key: &WorkloadKey) -> LocalReplyConfig {
     let text = format!(
         "smidge: %DOWNSTREAM_PEER_URI_SAN% may not %REQ(:METHOD):32% %REQ(:PATH):256% on port %DOWNSTREAM_LOCAL_PORT% of {}: \
-         no TrafficTarget in namespace {} with this source and destination permits it\n",
+         no TrafficTarget in namespace {} with this source and destination permits it",
         key.identity, key.identity.namespace
     );
     let body = DataSource { specifier: Some(Specifier::InlineString(text)), ..Default::default() };

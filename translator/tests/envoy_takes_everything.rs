@@ -1,5 +1,7 @@
 //! Every kind of resource in every form that the mesh can ask for, loaded by a stock Envoy.
 
+#![allow(clippy::unwrap_used)] // Test code outside of test functions.
+
 mod envoy;
 
 use std::collections::{BTreeMap, BTreeSet};

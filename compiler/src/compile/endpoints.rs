@@ -39,7 +39,7 @@ fn share(snapshot: &Snapshot, backend: WeightedBackend) -> Option<Share> {
 }
 
 /// The endpoints of one port, each address once, the healthiest report of it.
-pub(super) fn own_endpoints(snapshot: &Snapshot, facts: &ServiceFacts, port: &ServicePortFacts) -> Vec<Endpoint> {
+pub(crate) fn own_endpoints(snapshot: &Snapshot, facts: &ServiceFacts, port: &ServicePortFacts) -> Vec<Endpoint> {
     let mut endpoints: BTreeMap<SocketAddr, Endpoint> = BTreeMap::new();
     for slice in slices_of(snapshot, &facts.name()) {
         for number in slice.ports.iter().filter(|p| p.name == port.name).map(|p| p.number) {

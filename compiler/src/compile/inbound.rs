@@ -69,7 +69,7 @@ fn requests<'a>(
 }
 
 /// The requests that a rule means: every match of its group, or those that it names.
-pub(crate) fn selected_matches(snapshot: &Snapshot, target: &TargetFacts, rule: &Rule) -> Vec<HttpMatch> {
+fn selected_matches(snapshot: &Snapshot, target: &TargetFacts, rule: &Rule) -> Vec<HttpMatch> {
     let group = snapshot.route_group_at(&target.object_of(rule));
     let named = group.into_iter().flat_map(|facts| &facts.matches);
     named.filter(|named| is_selected(rule, &named.name)).map(|named| named.request.clone()).collect()
@@ -79,7 +79,8 @@ fn is_selected(rule: &Rule, name: &Arc<str>) -> bool {
     rule.matches.as_ref().is_none_or(|names| names.contains(name))
 }
 
-fn opened_ports<'a>(snapshot: &'a Snapshot, target: &TargetFacts, rule: &Rule) -> Option<&'a PortSet> {
+/// The ports that a rule means; `None`: its route is missing, or has not the match that the rule names.
+pub(crate) fn opened_ports<'a>(snapshot: &'a Snapshot, target: &TargetFacts, rule: &Rule) -> Option<&'a PortSet> {
     let route = snapshot.tcp_route_at(&target.object_of(rule))?;
     let is_meant = match &route.match_name {
         Some(name) => is_selected(rule, name),

@@ -8,14 +8,16 @@ mod service;
 pub(crate) mod splits;
 pub(crate) mod workload;
 
+use std::sync::Arc;
+
 use smidge_mesh::Mesh;
 
 use crate::{Snapshot, facts::PodFacts};
 
 pub use endpoints::compile_endpoints;
-pub(crate) use endpoints::{Claim, claim, services_with_address};
+pub(crate) use endpoints::{Claim, claim, own_endpoints, services_with_address};
 pub use inbound::compile_inbound;
-pub(crate) use inbound::{permission, selected_matches};
+pub(crate) use inbound::{opened_ports, permission};
 pub use peers::compile_peers;
 pub(crate) use peers::own_pods;
 pub(crate) use protocol::{protocol_of, said_by_app_protocol};
@@ -24,7 +26,7 @@ pub(crate) use service::{address_owner, direct_owner};
 pub use workload::workload_key;
 
 /// Whether a namespace's Services are in the mesh.
-pub(crate) fn is_meshed(snapshot: &Snapshot, namespace: &std::sync::Arc<str>) -> bool {
+pub(crate) fn is_meshed(snapshot: &Snapshot, namespace: &Arc<str>) -> bool {
     snapshot.namespace(namespace).is_some_and(|facts| facts.meshed)
 }
 

@@ -38,7 +38,8 @@ pub(crate) fn routes(snapshot: &Snapshot, root: &ServiceName, port: u16) -> Vec<
     splits.into_iter().flat_map(|split| routes_of(snapshot, split, port)).collect()
 }
 
-fn routes_of(snapshot: &Snapshot, split: &SplitFacts, port: u16) -> Vec<HttpRoute> {
+/// The HTTP routes that a split makes for a port of its root, if it is in force.
+pub(crate) fn routes_of(snapshot: &Snapshot, split: &SplitFacts, port: u16) -> Vec<HttpRoute> {
     let backends: Vec<_> = shares(snapshot, split, port).collect();
     if backends.is_empty() {
         return Vec::new();

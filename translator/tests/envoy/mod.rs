@@ -21,7 +21,7 @@ use smidge_xds::{Resource, TypeUrl};
 /// Loads resources, and the certificate that they need, into a real Envoy.
 pub(crate) fn load(resources: &[Resource]) -> Result<(), String> {
     let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
-    write(folder.path(), resources);
+    write(folder.path(), resources, &workload());
     let mut envoy = Running(start(folder.path()));
     let listeners = resources.iter().filter(|resource| resource.type_url == TypeUrl::Listener).count();
     let verdict = judge(&mut envoy.0, folder.path(), listeners);
@@ -82,9 +82,10 @@ fn admin(folder: &Path, path: &str) -> Option<String> {
     Some(answer)
 }
 
-fn write(folder: &Path, resources: &[Resource]) {
+/// The bootstrap and a file for each resource that is not in it.
+pub(crate) fn write(folder: &Path, resources: &[Resource], workload: &Resource) {
     let mut fixed = BTreeMap::<&str, Vec<Value>>::new();
-    for resource in resources.iter().chain(&[workload()]) {
+    for resource in resources.iter().chain([workload]) {
         let body = from_files(smidge_printer::print(resource).unwrap(), folder);
         match resource.type_url {
             TypeUrl::Cluster => fixed.entry("clusters").or_default().push(untyped(body)),

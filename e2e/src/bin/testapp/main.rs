@@ -41,9 +41,9 @@ pub(crate) struct Ports {
     /// How the server names itself in its answers.
     #[arg(long)]
     name: String,
-    /// HTTP/1.1, HTTP/2 with prior knowledge, gRPC and WebSocket: echoes what it got as JSON.
-    #[arg(long, default_value_t = 0)]
-    http: u16,
+    /// HTTP/1.1, HTTP/2 with prior knowledge, gRPC and WebSocket, on any number of ports: echoes what it got as JSON.
+    #[arg(long)]
+    http: Vec<u16>,
     /// TCP where the client speaks first: answers `<name>:` and what it got.
     #[arg(long, default_value_t = 0)]
     tcp: u16,

@@ -18,9 +18,11 @@ use crate::{Ports, http};
 pub(crate) async fn serve(ports: Ports) -> anyhow::Result<()> {
     let mut tasks = tokio::task::JoinSet::new();
     let name = ports.name;
-    if let Some(listener) = open(ports.http).await? {
-        let name = name.clone();
-        tasks.spawn(accept(listener, move |stream| serve_http(name.clone(), stream)));
+    for port in ports.http {
+        if let Some(listener) = open(port).await? {
+            let name = name.clone();
+            tasks.spawn(accept(listener, move |stream| serve_http(name.clone(), stream)));
+        }
     }
     if let Some(listener) = open(ports.tcp).await? {
         let name = name.clone();

@@ -1,0 +1,53 @@
+//! What to tell the author of an object, and where the object takes effect.
+
+mod reach;
+mod routes;
+mod service;
+mod split;
+mod target;
+
+use std::cmp::Reverse;
+
+use crate::{Code, Diagnostic, Fact, ObjectRef, Snapshot};
+
+pub use reach::{Reach, reach};
+
+/// Everything there is to say about an object, errors first; empty: all is well (or there is no such object).
+pub fn diagnose(snapshot: &Snapshot, object: &ObjectRef) -> Vec<Diagnostic> {
+    let Some(fact) = snapshot.fact(object) else { return Vec::new() };
+    let mut told = Told { snapshot, object, diagnostics: Vec::new() };
+    for problem in fact.problems() {
+        told.add(problem.code, problem.field.clone(), problem.message.clone());
+    }
+    match fact {
+        Fact::Service(facts) => service::tell(&mut told, facts),
+        Fact::EndpointSlice(facts) => service::tell_slice(&mut told, facts),
+        Fact::TrafficSplit(facts) => split::tell(&mut told, facts),
+        Fact::TrafficTarget(facts) => target::tell(&mut told, facts),
+        Fact::HttpRouteGroup(_) | Fact::TcpRoute(_) => routes::tell(&mut told),
+        Fact::UdpRoute(_) => routes::tell_udp(&mut told),
+        Fact::Namespace(_) | Fact::Pod(_) | Fact::MeshConfig(_) => {}
+    }
+    let mut diagnostics = told.diagnostics;
+    diagnostics.sort_by(|a, b| (Reverse(a.code.severity), a).cmp(&(Reverse(b.code.severity), b)));
+    diagnostics.dedup();
+    diagnostics
+}
+
+/// What is told of one object.
+struct Told<'a> {
+    snapshot: &'a Snapshot,
+    object: &'a ObjectRef,
+    diagnostics: Vec<Diagnostic>,
+}
+
+impl Told<'_> {
+    fn add(&mut self, code: Code, field: impl Into<String>, message: impl Into<String>) {
+        let (field, message) = (field.into(), message.into());
+        self.diagnostics.push(Diagnostic { code, object: self.object.clone(), field, message });
+    }
+
+    fn has(&self, codes: &[Code]) -> bool {
+        self.diagnostics.iter().any(|diagnostic| codes.contains(&diagnostic.code))
+    }
+}

@@ -1,0 +1,66 @@
+//! Where an object takes effect.
+
+use std::collections::BTreeSet;
+
+use smidge_mesh::{ServiceAccountName, ServiceName};
+
+use crate::{
+    Fact, ObjectRef, Snapshot,
+    compile::{meshed_pods, permission, splits},
+    facts::{PodFacts, ServiceFacts, SplitFacts, TargetFacts},
+    link::Link,
+};
+
+/// Where an object takes effect: the keys whose values carry it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reach {
+    /// Services whose clients' outbound side carries it: every meshed pod is a client.
+    pub services: BTreeSet<ServiceName>,
+    /// Service accounts whose pods' inbound side carries it: every workload key of theirs.
+    pub accounts: BTreeSet<ServiceAccountName>,
+}
+
+/// Where an object takes effect. Empty while it is not in force.
+pub fn reach(snapshot: &Snapshot, object: &ObjectRef) -> Reach {
+    match snapshot.fact(object) {
+        Some(Fact::TrafficSplit(split)) => of_split(snapshot, split),
+        Some(Fact::TrafficTarget(target)) => of_target(snapshot, target),
+        Some(Fact::HttpRouteGroup(_) | Fact::TcpRoute(_)) => of_route(snapshot, object),
+        Some(Fact::MeshConfig(facts)) if facts.origin == snapshot.config().origin => everywhere(snapshot),
+        _ => Reach::default(),
+    }
+}
+
+fn of_split(snapshot: &Snapshot, split: &SplitFacts) -> Reach {
+    let root = split.root.as_ref().filter(|root| takes_effect(snapshot, split, root));
+    Reach { services: root.cloned().into_iter().collect(), ..Reach::default() }
+}
+
+fn takes_effect(snapshot: &Snapshot, split: &SplitFacts, root: &ServiceName) -> bool {
+    let is_in_force = splits::in_force(snapshot, root).iter().any(|other| other.origin == split.origin);
+    let ports = snapshot.service(root).filter(|facts| splits::has_endpoints(facts)).map(|facts| facts.ports.keys());
+    is_in_force && ports.into_iter().flatten().any(|port| !splits::routes_of(snapshot, split, *port).is_empty())
+}
+
+fn of_target(snapshot: &Snapshot, target: &TargetFacts) -> Reach {
+    let destination = permission(snapshot, target).and(target.destination.clone());
+    Reach { accounts: destination.into_iter().collect(), ..Reach::default() }
+}
+
+/// Routes reach what those reach that name them.
+fn of_route(snapshot: &Snapshot, route: &ObjectRef) -> Reach {
+    let mut all = Reach::default();
+    for object in snapshot.linked(&Link::Names(route.clone())) {
+        let Reach { services, accounts } = reach(snapshot, object);
+        all.services.extend(services);
+        all.accounts.extend(accounts);
+    }
+    all
+}
+
+fn everywhere(snapshot: &Snapshot) -> Reach {
+    Reach {
+        services: snapshot.services().map(ServiceFacts::name).collect(),
+        accounts: meshed_pods(snapshot).map(PodFacts::account).collect(),
+    }
+}
