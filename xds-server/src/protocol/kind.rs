@@ -81,6 +81,33 @@ impl Kind {
         self.mark(id, now, since);
     }
 
+    /// Marks many names as newly asked for, at once: one by one is slow where there are thousands.
+    pub(super) fn mark_all_asked(&mut self, mut asked: Vec<(Id, bool, Epoch)>) {
+        let Some(since) = asked.iter().map(|(_, _, since)| *since).min() else { return };
+        asked.sort_unstable();
+        asked.dedup_by_key(|(id, _, _)| *id);
+        let ids_of = |exists: bool| asked.iter().filter(move |a| a.1 == exists).map(|a| a.0);
+        let (sets, gone): (RoaringBitmap, RoaringBitmap) = (ids_of(true).collect(), ids_of(false).collect());
+        let ids = &sets | &gone;
+        self.unmark_all(&ids);
+        self.rejected.retain(|id, _| !ids.contains(*id));
+        self.since_at_most(since);
+        self.sets |= sets;
+        self.gone |= gone;
+        self.urgent |= &ids;
+        self.names |= ids;
+    }
+
+    /// Nothing is to be sent of these names.
+    pub(super) fn unmark_all(&mut self, ids: &RoaringBitmap) {
+        self.sets -= ids;
+        self.gone -= ids;
+        self.urgent -= ids;
+        if !self.has_pending() {
+            self.since = None;
+        }
+    }
+
     /// Nothing is to be sent of this name.
     pub(super) fn unmark(&mut self, id: Id) {
         self.sets.remove(id);

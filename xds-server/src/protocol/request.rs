@@ -63,7 +63,11 @@ impl Machine {
             self.subscribe_to_all(s, type_url, &has);
         }
         let named = subscribe.iter().filter(|name| *name != WILDCARD);
-        let wanted = named.filter_map(|name| self.subscribe(s, type_url, name, &has)).collect();
+        let mut asked = Vec::new();
+        let wanted = named.filter_map(|name| self.subscribe(s, type_url, name, &has, &mut asked)).collect();
+        if let Some(state) = self.stream_mut(s) {
+            state.kinds[type_url].mark_all_asked(asked);
+        }
         unsubscribe.iter().for_each(|name| self.unsubscribe(s, type_url, name));
         wanted
     }
@@ -106,7 +110,14 @@ impl Machine {
 
     /// A name that is subscribed to is sent even if it was sent before, or told not to exist.
     /// <https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#subscribing-to-resources>
-    fn subscribe(&mut self, s: StreamId, type_url: TypeUrl, name: &str, has: &Has) -> Option<Wanted> {
+    fn subscribe(
+        &mut self,
+        s: StreamId,
+        type_url: TypeUrl,
+        name: &str,
+        has: &Has,
+        asked: &mut Vec<(Id, bool, Epoch)>,
+    ) -> Option<Wanted> {
         let table = self.published.table_mut(type_url);
         let id = table.intern(name);
         table.entry_mut(id).interested.insert(s);
@@ -117,13 +128,15 @@ impl Machine {
         let held = self.published.find(state.workload, type_url, id);
         let now = held.map(|held| held.resource.version);
         let since = held.map_or(self.epoch, |held| held.changed);
+        let Some(version) = has.get(&id) else {
+            asked.push((id, now.is_some(), since));
+            return None;
+        };
+        let same = *version == now && now.is_some();
         let kind = &mut self.stream_mut(s)?.kinds[type_url];
         kind.names.insert(id);
-        kind.rejected.remove(&id);
-        match has.get(&id) {
-            Some(version) if *version == now && now.is_some() => kind.unmark(id),
-            Some(_) => kind.mark(id, now, since),
-            None => kind.mark_asked(id, now, since),
+        if !same {
+            kind.mark(id, now, since);
         }
         None
     }

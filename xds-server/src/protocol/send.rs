@@ -113,12 +113,7 @@ fn part_of(kind: &Kind, part: Part) -> RoaringBitmap {
 
 fn put_under_way(kind: &mut Kind, part: Part, batch: &Batch, nonce: u64, epoch: Epoch) {
     let since = kind.since.unwrap_or(epoch);
-    for id in &batch.ids {
-        kind.unmark(id);
-    }
-    if !kind.has_pending() {
-        kind.since = None;
-    }
+    kind.unmark_all(&batch.ids);
     kind.owes_answer = false;
     let version = batch.resources.first().map(|resource| resource.version);
     let only = batch.ids.min().filter(|_| batch.ids.len() == 1).map(|id| (id, version));
