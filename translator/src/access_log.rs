@@ -16,7 +16,7 @@ use envoy_types::pb::{
     google::protobuf::{BoolValue, Value, value::Kind},
 };
 
-use crate::envoy::{exactly, pack_mirror};
+use crate::envoy::{exactly, literal, pack_mirror};
 
 /// Whose log it is.
 #[derive(Clone, Copy, Debug)]
@@ -54,17 +54,19 @@ pub(crate) fn audited(side: Side<'_>, filter: &str) -> AccessLog {
 }
 
 fn fields(side: Side<'_>) -> BTreeMap<String, Value> {
-    let (direction, source, destination, service) = match side {
-        Side::Outbound(service) => {
-            ("outbound", "%UPSTREAM_LOCAL_URI_SAN%", "%UPSTREAM_PEER_URI_SAN%", service.unwrap_or("-"))
-        }
-        Side::Inbound => ("inbound", "%DOWNSTREAM_PEER_URI_SAN%", "%DOWNSTREAM_LOCAL_URI_SAN%", "-"),
+    let (direction, source, destination) = match side {
+        Side::Outbound(_) => ("outbound", "%UPSTREAM_LOCAL_URI_SAN%", "%UPSTREAM_PEER_URI_SAN%"),
+        Side::Inbound => ("inbound", "%DOWNSTREAM_PEER_URI_SAN%", "%DOWNSTREAM_LOCAL_URI_SAN%"),
+    };
+    let service = match side {
+        Side::Outbound(Some(service)) => literal(service),
+        _ => "-".to_owned(),
     };
     let of_the_side = [
         ("direction", direction),
         ("source_identity", source),
         ("destination_identity", destination),
-        ("service", service),
+        ("service", &service),
     ];
     let text =
         |&(name, format): &(&str, &str)| (name.to_owned(), Value { kind: Some(Kind::StringValue(format.to_owned())) });

@@ -16,7 +16,7 @@ use envoy_types::{
                     },
                 },
                 core::v3::{
-                    BindConfig, Http1ProtocolOptions, Http2ProtocolOptions, SocketOption, TransportSocket,
+                    BindConfig, SocketOption, TransportSocket,
                     socket_option::{SocketIpVersion, SocketState, Value as OptionValue},
                     transport_socket::ConfigType,
                 },
@@ -38,7 +38,7 @@ use smidge_mesh::ServiceName;
 
 use crate::{
     envoy::{ads, number, seconds},
-    name, tls,
+    http, name, tls,
 };
 
 /// The key of an endpoint's metadata that picks its transport socket.
@@ -169,8 +169,8 @@ fn downstream_protocol() -> HashMap<String, Any> {
     let options = HttpProtocolOptions {
         upstream_protocol_options: Some(UpstreamProtocolOptions::UseDownstreamProtocolConfig(
             UseDownstreamHttpConfig {
-                http_protocol_options: Some(Http1ProtocolOptions::default()),
-                http2_protocol_options: Some(Http2ProtocolOptions { allow_connect: true, ..Default::default() }),
+                http_protocol_options: Some(http::http1()),
+                http2_protocol_options: Some(http::http2()),
                 ..Default::default()
             },
         )),

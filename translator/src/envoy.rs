@@ -69,3 +69,8 @@ pub(crate) fn fully(regex: impl Into<String>) -> StringMatcher {
 fn string_matcher(pattern: MatchPattern) -> StringMatcher {
     StringMatcher { match_pattern: Some(pattern), ..Default::default() }
 }
+
+/// A text that stands for itself within a format, where `%` opens a command.
+pub(crate) fn literal(text: &str) -> String {
+    text.replace('%', "%%")
+}

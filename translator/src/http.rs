@@ -7,7 +7,10 @@ use envoy_types::{
         envoy::{
             config::{
                 accesslog::v3::AccessLog,
-                core::v3::{Http1ProtocolOptions, Http2ProtocolOptions},
+                core::v3::{
+                    Http1ProtocolOptions, Http2ProtocolOptions, TypedExtensionConfig,
+                    http1_protocol_options::{HeaderKeyFormat, header_key_format::HeaderFormat},
+                },
                 listener::v3::Filter,
                 route::v3::{
                     RetryPolicy, Route, RouteAction, RouteConfiguration, RouteMatch, VirtualHost,
@@ -28,6 +31,7 @@ use envoy_types::{
                         http_filter::ConfigType,
                     },
                 },
+                http::header_formatters::preserve_case::v3::PreserveCaseFormatterConfig,
                 retry::host::previous_hosts::v3::PreviousHostsPredicate,
             },
         },
@@ -50,8 +54,8 @@ pub(crate) fn manager(stat_prefix: &str, route: String, access_log: Vec<AccessLo
         normalize_path: Some(BoolValue { value: true }),
         merge_slashes: true,
         path_with_escaped_slashes_action: PathWithEscapedSlashesAction::RejectRequest.into(),
-        http_protocol_options: Some(Http1ProtocolOptions { accept_http_10: true, ..Default::default() }),
-        http2_protocol_options: Some(Http2ProtocolOptions { allow_connect: true, ..Default::default() }),
+        http_protocol_options: Some(Http1ProtocolOptions { accept_http_10: true, ..http1() }),
+        http2_protocol_options: Some(http2()),
         upgrade_configs: vec![UpgradeConfig { upgrade_type: "websocket".to_owned(), ..Default::default() }],
         server_header_transformation: ServerHeaderTransformation::PassThrough.into(),
         // What an app says of a client's certificate is hearsay.
@@ -61,6 +65,22 @@ pub(crate) fn manager(stat_prefix: &str, route: String, access_log: Vec<AccessLo
         stream_idle_timeout: seconds(0),
         ..Default::default()
     }
+}
+
+/// HTTP/1 as the peer wrote it: the case of headers, the reason phrase.
+pub(crate) fn http1() -> Http1ProtocolOptions {
+    let preserve_case = PreserveCaseFormatterConfig { forward_reason_phrase: true, ..Default::default() };
+    let formatter = TypedExtensionConfig {
+        name: "envoy.http.stateful_header_formatters.preserve_case".to_owned(),
+        typed_config: Some(pack_any(preserve_case)),
+    };
+    let header_key_format = Some(HeaderKeyFormat { header_format: Some(HeaderFormat::StatefulFormatter(formatter)) });
+    Http1ProtocolOptions { header_key_format, ..Default::default() }
+}
+
+/// HTTP/2, with WebSockets over it (RFC 8441).
+pub(crate) fn http2() -> Http2ProtocolOptions {
+    Http2ProtocolOptions { allow_connect: true, ..Default::default() }
 }
 
 /// The manager as a network filter.

@@ -8,26 +8,14 @@
 
 use envoy_types::pb::envoy::{
     config::{
-        accesslog::v3::{
-            AccessLog, AccessLogFilter, ComparisonFilter, StatusCodeFilter, access_log_filter::FilterSpecifier,
-            comparison_filter::Op,
-        },
-        core::v3::{
-            DataSource, ExtensionConfigSource, RuntimeUInt32, SubstitutionFormatString, TrafficDirection,
-            TransportSocket, data_source::Specifier, substitution_format_string::Format,
-        },
+        accesslog::v3::AccessLog,
+        core::v3::{ExtensionConfigSource, TrafficDirection, TransportSocket},
         listener::v3::{
             Filter, FilterChain, FilterChainMatch, Listener, ListenerFilter, ListenerFilterChainMatchPredicate, filter,
             listener_filter_chain_match_predicate::{MatchSet, Rule},
         },
     },
-    extensions::filters::network::{
-        http_connection_manager::v3::{
-            HttpConnectionManager, LocalReplyConfig, ResponseMapper,
-            http_connection_manager::{ForwardClientCertDetails, SetCurrentClientCertDetails},
-        },
-        rbac::v3::Rbac as NetworkRbac,
-    },
+    extensions::filters::network::rbac::v3::Rbac as NetworkRbac,
     r#type::v3::Int32Range,
 };
 use prost::Name;
@@ -37,8 +25,8 @@ use crate::{
     access_log::{self, Side},
     envoy::{ads, number, seconds},
     http,
-    inbound::{ports, verdict},
-    listener,
+    inbound::ports,
+    inbound_http, listener,
     name::{self, InboundPort},
     rbac, tcp, tls,
 };
@@ -131,16 +119,8 @@ impl ServerSide<'_> {
     }
 
     fn http(&self, port: InboundPort) -> Vec<Filter> {
-        let manager = http::manager(name::INBOUND, port.route(), self.access_log(rbac::HTTP_FILTER));
-        let permit = http::http_filter(rbac::HTTP_FILTER, rbac::http_default(verdict(self.key.mode)));
-        vec![http::network_filter(HttpConnectionManager {
-            http_filters: [permit].into_iter().chain(manager.http_filters).collect(),
-            // The app may believe what its own sidecar says of the caller; a header of the caller's never passes.
-            forward_client_cert_details: ForwardClientCertDetails::SanitizeSet.into(),
-            set_current_client_cert_details: Some(SetCurrentClientCertDetails { uri: true, ..Default::default() }),
-            local_reply_config: Some(refusal(self.key)),
-            ..manager
-        })]
+        let log = self.access_log(rbac::HTTP_FILTER);
+        vec![http::network_filter(inbound_http::manager(self.key, port, log))]
     }
 
     fn tcp(&self, port: InboundPort, proxy: fn(&str, String, Vec<AccessLog>) -> Filter) -> Vec<Filter> {
@@ -178,32 +158,4 @@ fn discovered<T: Name>(name: String) -> Filter {
     let source =
         ExtensionConfigSource { config_source: Some(ads()), type_urls: vec![T::type_url()], ..Default::default() };
     Filter { name, config_type: Some(filter::ConfigType::ConfigDiscovery(source)) }
-}
-
-/// The body of a 403: who, where, what, and what is missing. Only RBAC answers 403 here, and plaintext callers are not
-/// refused but let in or closed, so that whoever reads it has proved its identity.
-fn refusal(key: &WorkloadKey) -> LocalReplyConfig {
-    let text = format!(
-        "smidge: %DOWNSTREAM_PEER_URI_SAN% may not %REQ(:METHOD):32% %REQ(:PATH):256% on port %DOWNSTREAM_LOCAL_PORT% of {}: \
-         no TrafficTarget in namespace {} with this source and destination permits it",
-        key.identity, key.identity.namespace
-    );
-    let body = DataSource { specifier: Some(Specifier::InlineString(text)), ..Default::default() };
-    let mapper = ResponseMapper {
-        filter: Some(is_forbidden()),
-        body_format_override: Some(SubstitutionFormatString {
-            format: Some(Format::TextFormatSource(body)),
-            ..Default::default()
-        }),
-        ..Default::default()
-    };
-    LocalReplyConfig { mappers: vec![mapper], ..Default::default() }
-}
-
-fn is_forbidden() -> AccessLogFilter {
-    let value = RuntimeUInt32 { default_value: 403, runtime_key: "smidge.forbidden".to_owned() };
-    let comparison = ComparisonFilter { op: Op::Eq.into(), value: Some(value) };
-    AccessLogFilter {
-        filter_specifier: Some(FilterSpecifier::StatusCodeFilter(StatusCodeFilter { comparison: Some(comparison) })),
-    }
 }

@@ -18,6 +18,7 @@ mod endpoints;
 mod envoy;
 mod http;
 mod inbound;
+mod inbound_http;
 mod inbound_listener;
 mod listener;
 mod matching;

@@ -10,7 +10,8 @@ use envoy_types::{
             config::core::v3::{TransportSocket, transport_socket::ConfigType},
             extensions::transport_sockets::tls::v3::{
                 CommonTlsContext, DownstreamTlsContext, SdsSecretConfig, TlsParameters, UpstreamTlsContext,
-                common_tls_context::ValidationContextType, tls_parameters::TlsProtocol,
+                common_tls_context::ValidationContextType, downstream_tls_context::SessionTicketKeysType,
+                tls_parameters::TlsProtocol,
             },
         },
         google::protobuf::{Any, BoolValue},
@@ -36,6 +37,9 @@ pub(crate) fn downstream(callers: String) -> TransportSocket {
     socket(pack_any(DownstreamTlsContext {
         common_tls_context: Some(mutual(Vec::new(), callers)),
         require_client_certificate: Some(BoolValue { value: true }),
+        // Each connection is judged by who may call now: a resumed session would be judged by its first handshake.
+        disable_stateful_session_resumption: true,
+        session_ticket_keys_type: Some(SessionTicketKeysType::DisableStatelessSessionResumption(true)),
         ..Default::default()
     }))
 }

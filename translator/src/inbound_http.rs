@@ -1,0 +1,103 @@
+//! The HTTP connection manager of the server's side: who the caller is, what it may not do, and what it is told then.
+
+use envoy_types::{
+    pb::envoy::{
+        config::{
+            accesslog::v3::{
+                AccessLog, AccessLogFilter, ComparisonFilter, StatusCodeFilter, access_log_filter::FilterSpecifier,
+                comparison_filter::Op,
+            },
+            common::mutation_rules::v3::{HeaderMutation, header_mutation::Action},
+            core::v3::{
+                DataSource, RuntimeUInt32, SubstitutionFormatString, TypedExtensionConfig, data_source::Specifier,
+                substitution_format_string::Format,
+            },
+        },
+        extensions::{
+            filters::network::http_connection_manager::v3::{
+                HttpConnectionManager, LocalReplyConfig, ResponseMapper,
+                http_connection_manager::{ForwardClientCertDetails, SetCurrentClientCertDetails},
+            },
+            http::early_header_mutation::header_mutation::v3::HeaderMutation as HeaderMutations,
+        },
+    },
+    util::pack_any,
+};
+use smidge_mesh::WorkloadKey;
+
+use crate::{
+    envoy::literal,
+    http,
+    inbound::verdict,
+    name::{self, InboundPort},
+    rbac,
+};
+
+/// The manager for one port of a workload.
+pub(crate) fn manager(key: &WorkloadKey, port: InboundPort, access_log: Vec<AccessLog>) -> HttpConnectionManager {
+    let manager = http::manager(name::INBOUND, port.route(), access_log);
+    let permit = http::http_filter(rbac::HTTP_FILTER, rbac::http_default(verdict(key.mode)));
+    HttpConnectionManager {
+        http_filters: [permit].into_iter().chain(manager.http_filters).collect(),
+        // The app may believe what its own sidecar says of the caller; a header of the caller's never passes.
+        forward_client_cert_details: ForwardClientCertDetails::SanitizeSet.into(),
+        set_current_client_cert_details: Some(SetCurrentClientCertDetails { uri: true, ..Default::default() }),
+        local_reply_config: Some(refusal(key)),
+        early_header_mutation_extensions: vec![unsteered()],
+        ..manager
+    }
+}
+
+/// A caller may not steer the server's sidecar: retries would multiply its requests, and each statistics' name of its
+/// choice would take memory for ever.
+fn unsteered() -> TypedExtensionConfig {
+    let removal = |name: &&str| HeaderMutation { action: Some(Action::Remove((*name).to_owned())) };
+    TypedExtensionConfig {
+        name: "envoy.http.early_header_mutation.header_mutation".to_owned(),
+        typed_config: Some(pack_any(HeaderMutations { mutations: STEERING.iter().map(removal).collect() })),
+    }
+}
+
+/// The headers by which a request tells Envoy's router what to do.
+const STEERING: &[&str] = &[
+    "x-envoy-hedge-on-per-try-timeout",
+    "x-envoy-max-retries",
+    "x-envoy-retriable-header-names",
+    "x-envoy-retriable-status-codes",
+    "x-envoy-retry-grpc-on",
+    "x-envoy-retry-on",
+    "x-envoy-upstream-alt-stat-name",
+    "x-envoy-upstream-rq-per-try-timeout-ms",
+    "x-envoy-upstream-rq-timeout-alt-response",
+    "x-envoy-upstream-rq-timeout-ms",
+    "x-envoy-upstream-stream-duration-ms",
+];
+
+/// The body of a 403: who, where, what, and what is missing. Only RBAC answers 403 here, and plaintext callers are not
+/// refused but let in or closed, so that whoever reads it has proved its identity.
+fn refusal(key: &WorkloadKey) -> LocalReplyConfig {
+    let text = format!(
+        "smidge: %DOWNSTREAM_PEER_URI_SAN% may not %REQ(:METHOD):32% %REQ(:PATH):256% on port %DOWNSTREAM_LOCAL_PORT% of {}: \
+         no TrafficTarget in namespace {} with this source and destination permits it",
+        literal(&key.identity.to_string()),
+        literal(&key.identity.namespace)
+    );
+    let body = DataSource { specifier: Some(Specifier::InlineString(text)), ..Default::default() };
+    let mapper = ResponseMapper {
+        filter: Some(is_forbidden()),
+        body_format_override: Some(SubstitutionFormatString {
+            format: Some(Format::TextFormatSource(body)),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    LocalReplyConfig { mappers: vec![mapper], ..Default::default() }
+}
+
+fn is_forbidden() -> AccessLogFilter {
+    let value = RuntimeUInt32 { default_value: 403, runtime_key: "smidge.forbidden".to_owned() };
+    let comparison = ComparisonFilter { op: Op::Eq.into(), value: Some(value) };
+    AccessLogFilter {
+        filter_specifier: Some(FilterSpecifier::StatusCodeFilter(StatusCodeFilter { comparison: Some(comparison) })),
+    }
+}
