@@ -107,7 +107,7 @@ impl Control {
     fn take_in(&mut self, batch: Vec<Message>) {
         for message in batch {
             match message {
-                Message::Event(event) => self.gathered.push(event),
+                Message::Event(event) => self.gather(event),
                 Message::Observed(object, observed) => self.statuses.observe(object, observed),
                 Message::Written(object, outcome) => self.statuses.conclude(object, outcome),
                 Message::Listed(source) => {
@@ -119,6 +119,13 @@ impl Control {
             let step = self.engine.apply(std::mem::take(&mut self.gathered));
             self.publish(step);
         }
+    }
+
+    fn gather(&mut self, event: Event) {
+        if let Event::Delete(object) = &event {
+            self.statuses.forget(object.clone());
+        }
+        self.gathered.push(event);
     }
 
     fn publish(&mut self, step: Step) {

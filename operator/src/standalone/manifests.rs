@@ -111,6 +111,12 @@ impl Manifests {
         Ok(())
     }
 
+    /// Takes one text in place of all files.
+    #[cfg(test)]
+    pub(crate) fn replace_text(&mut self, text: &str) {
+        self.replace(Texts::from([(PathBuf::from("test.yaml"), text.to_owned())]));
+    }
+
     /// Every object, as events.
     pub fn events(&self) -> Vec<Event> {
         self.facts().into_values().map(Event::Apply).collect()

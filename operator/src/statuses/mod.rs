@@ -7,6 +7,8 @@
 //! ```
 
 mod arrivals;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::{
@@ -90,6 +92,14 @@ impl Statuses {
         }
     }
 
+    /// Takes in that an object is gone. That the engine knows none is no sign of it: it may not have been told yet.
+    pub(crate) fn forget(&mut self, object: ObjectRef) {
+        self.observed.remove(&object);
+        self.budget.forget(&object);
+        // The writer ends with the process only; then nothing has to be forgotten.
+        let _ = self.orders.send(Order::Forget(object));
+    }
+
     /// Takes in how a write ended.
     pub(crate) fn conclude(&mut self, object: ObjectRef, outcome: Outcome) {
         self.writing.remove(&object);
@@ -164,21 +174,11 @@ impl Statuses {
             self.touched.extend(engine.objects().filter(is_concerned).cloned());
         }
         for object in std::mem::take(&mut self.touched) {
-            if engine.effect(&object).is_none() {
-                self.forget(object);
-            } else if let Some((_, urgency)) = self.pending(&object, engine) {
-                self.budget.want(&object, urgency, now - self.start);
-            } else {
-                self.budget.cancel(&object);
+            match self.pending(&object, engine) {
+                Some((_, urgency)) => self.budget.want(&object, urgency, now - self.start),
+                None => self.budget.cancel(&object),
             }
         }
-    }
-
-    fn forget(&mut self, object: ObjectRef) {
-        self.observed.remove(&object);
-        self.budget.forget(&object);
-        // The writer ends with the process only; then nothing has to be forgotten.
-        let _ = self.orders.send(Order::Forget(object));
     }
 
     fn order(&mut self, object: ObjectRef, engine: &Engine) {
