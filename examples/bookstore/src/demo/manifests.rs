@@ -3,13 +3,14 @@
 use std::{fs, net::IpAddr, path::Path};
 
 use anyhow::{Context, Result};
-use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::api::core::v1::{Namespace, Pod, Service};
 use serde_json::Value;
 use smidge_crds::{TrafficSplit, TrafficTarget};
 
 /// What the folder holds.
 #[derive(Debug, Default)]
 pub(crate) struct Manifests {
+    pub(crate) namespaces: Vec<Namespace>,
     pub(crate) pods: Vec<Pod>,
     pub(crate) services: Vec<Service>,
     pub(crate) splits: Vec<TrafficSplit>,
@@ -33,6 +34,7 @@ impl Manifests {
     fn add(&mut self, yaml: &str) -> Result<()> {
         for object in serde_yaml::from_multiple::<Value>(yaml)? {
             match object["kind"].as_str() {
+                Some("Namespace") => self.namespaces.push(serde_json::from_value(object)?),
                 Some("Pod") => self.pods.push(serde_json::from_value(object)?),
                 Some("Service") => self.services.push(serde_json::from_value(object)?),
                 Some("TrafficSplit") => self.splits.push(serde_json::from_value(object)?),

@@ -1,7 +1,7 @@
 //! What the policy, as it stands in the folder, lets one expect of each app's calls.
 //!
-//! In this example a version's Service, service account and app have one name. Only the split of the root and the
-//! sources of the targets are looked at: whoever edits paths, methods or modes has to judge by eye.
+//! In this example a version's Service, service account and app have one name. Only the split of the root, the
+//! sources of the targets and the namespace's mode are looked at: whoever edits paths or methods has to judge by eye.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,23 +32,38 @@ pub(crate) struct Policy {
     shares: BTreeMap<String, f64>,
     /// Destination and source accounts of all targets.
     permitted: BTreeSet<(String, String)>,
+    /// True if the namespace's mode lets through what no target permits.
+    open: bool,
 }
 
 impl Policy {
     pub(crate) fn new(manifests: &Manifests) -> Self {
         let accounts: BTreeMap<_, _> = manifests.pods.iter().filter_map(account).collect();
         let stores = accounts.values().filter(|name| name.starts_with(&format!("{ROOT}-"))).cloned().collect();
-        Self { shares: shares(manifests, stores), permitted: permitted(manifests), accounts }
+        Self { shares: shares(manifests, stores), permitted: permitted(manifests), open: is_open(manifests), accounts }
     }
 
-    /// Each outcome that a call of this app may have, with its probability.
+    /// True if this app calls of its own accord: a store calls only when something was bought from it.
+    pub(crate) fn is_customer(&self, app: &str) -> bool {
+        !self.shares.contains_key(self.account(app))
+    }
+
+    fn account<'a>(&'a self, app: &'a str) -> &'a str {
+        self.accounts.get(app).map_or(app, String::as_str)
+    }
+
+    /// Each outcome that a call of this app may have, with its probability; nothing for one that calls nobody.
     pub(crate) fn expected(&self, app: &str) -> BTreeMap<Outcome, f64> {
-        let account = self.accounts.get(app).map_or(app, String::as_str);
+        let account = self.account(app);
         let warehouse = BTreeMap::from([(WAREHOUSE.to_string(), 1.0)]);
-        let called = if self.shares.contains_key(account) { &warehouse } else { &self.shares };
+        let called = match account {
+            WAREHOUSE => return BTreeMap::new(),
+            store if self.shares.contains_key(store) => &warehouse,
+            _ => &self.shares,
+        };
         let mut expected = BTreeMap::new();
         for (server, share) in called.iter().filter(|(_, share)| **share > 0.0) {
-            let permits = self.permitted.contains(&(server.clone(), account.to_string()));
+            let permits = self.open || self.permitted.contains(&(server.clone(), account.to_string()));
             let outcome = if permits { Outcome::Served(server.clone()) } else { Outcome::Denied };
             *expected.entry(outcome).or_default() += share;
         }
@@ -72,6 +87,11 @@ fn shares(manifests: &Manifests, stores: Vec<String>) -> BTreeMap<String, f64> {
     }
     let sum: f64 = weights.values().sum();
     weights.into_iter().map(|(store, weight)| (store, weight / sum)).collect()
+}
+
+fn is_open(manifests: &Manifests) -> bool {
+    let mut labels = manifests.namespaces.iter().flat_map(|namespace| namespace.metadata.labels.iter().flatten());
+    labels.any(|(key, value)| key == "smidge.dev/mode" && value != "deny")
 }
 
 fn permitted(manifests: &Manifests) -> BTreeSet<(String, String)> {
@@ -98,6 +118,12 @@ mod tests {
         assert_eq!(policy().expected("bookbuyer"), buyer);
         assert_eq!(policy().expected("bookthief").keys().collect::<Vec<_>>(), [&Outcome::Denied]);
         assert_eq!(policy().expected("bookstore-v2"), BTreeMap::from([(served("bookwarehouse"), 1.0)]));
+    }
+
+    #[test]
+    fn in_audit_mode_the_thief_is_served_as_the_buyer_is() {
+        let open = Policy { open: true, ..policy() };
+        assert_eq!(open.expected("bookthief"), policy().expected("bookbuyer"));
     }
 
     #[test]

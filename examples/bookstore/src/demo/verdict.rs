@@ -12,7 +12,7 @@ use crate::{policy::Outcome, tally::Period};
 
 /// Chance may fail a good demo this often, for each end of each share.
 const CHANCE: f64 = 1e-5;
-/// A period shorter than this says nothing about an app that was not heard of.
+/// A period shorter than this says nothing about a customer who was not heard of.
 const LONG_ENOUGH: Duration = Duration::from_secs(2);
 
 /// One outcome of one app's calls, as expected and as seen.
@@ -35,9 +35,10 @@ pub(crate) fn judge(period: &Period, apps: &[String]) -> Vec<Finding> {
         let seen = period.counts.get(app).unwrap_or(&empty);
         let expected = period.policy.expected(app);
         let of: u64 = seen.values().sum();
+        let may_be_silent = !heard_long_enough || !period.policy.is_customer(app);
         for outcome in seen.keys().chain(expected.keys()).collect::<BTreeSet<_>>() {
             let (expected, seen) = (*expected.get(outcome).unwrap_or(&0.0), *seen.get(outcome).unwrap_or(&0));
-            let fits = if of == 0 { !heard_long_enough } else { is_plausible(expected, seen, of) };
+            let fits = if of == 0 { may_be_silent } else { is_plausible(expected, seen, of) };
             findings.push(Finding { app: app.clone(), outcome: outcome.clone(), expected, seen, of, fits });
         }
     }
