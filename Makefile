@@ -1,0 +1,51 @@
+# One word per job; `make` alone lists them. Tools go into $SMIDGE_CACHE (~/.cache/smidge), builds into target/.
+SHELL := /bin/bash
+TOOLS := e2e/tools
+export SMIDGE_CACHE ?= $(HOME)/.cache/smidge
+
+.PHONY: help
+help: ## List the jobs
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1|/' | column -t -s'|'
+
+.PHONY: run
+run: demo-tools ## Show the mesh at work on this machine: the bookstore, stock Envoys, no cluster (ARGS="--for 20s")
+	@cargo build --locked --quiet -p smidge -p bookstore
+	@. $(TOOLS)/settings.sh; exec $${CARGO_TARGET_DIR:-target}/debug/bookstore-demo $(ARGS)
+
+.PHONY: test
+test: ## Run everything that a change must pass
+	@$(TOOLS)/test.sh
+
+.PHONY: bench
+bench: ## Measure latency, CPU and memory; small size (ARGS="--full" for the table of docs/benchmarks.md)
+	@cargo run --release --locked --quiet -p smidge-bench -- $(ARGS)
+
+.PHONY: tools
+tools: ## Install what the tests run: Debian packages, Envoy, etcd, kube-apiserver, kubectl
+	@$(TOOLS)/prerequisites.sh test && $(TOOLS)/debian.sh test && $(TOOLS)/envoy.sh && $(TOOLS)/k8s.sh
+
+.PHONY: demo-tools
+demo-tools:
+	@$(TOOLS)/prerequisites.sh run && $(TOOLS)/debian.sh run && $(TOOLS)/envoy.sh
+
+.PHONY: fmt
+fmt: ## Format the sources
+	@cargo fmt --all
+
+.PHONY: lint
+lint: ## Check format, clippy and the tidy test
+	@cargo fmt --all --check
+	@cargo clippy --workspace --all-targets --locked -- -D warnings
+	@cargo test --locked --quiet -p tidy
+
+.PHONY: fuzz
+fuzz: ## Fuzz for a long time, by hand (SECONDS_EACH=600)
+	@$(TOOLS)/fuzz.sh $(or $(SECONDS_EACH),600)
+
+.PHONY: crds
+crds: ## Write manifests/crds/ anew from the types
+	@UPDATE=1 cargo test --locked --quiet -p smidge-crds
+
+.PHONY: clean-e2e
+clean-e2e: ## Remove the cache of tools
+	rm -rf "$(SMIDGE_CACHE)"/{bin,gomod,gocache} "$(SMIDGE_CACHE)"/{envoy,cargo-deny}-*

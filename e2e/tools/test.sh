@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# test.sh: everything that a change must pass, one step after the other; at the end a table of where the time went.
+. "$(dirname "${BASH_SOURCE[0]}")/settings.sh"
+cd "$root"
+
+table=()
+step() {
+  local name=$1 begin=$SECONDS
+  shift
+  printf '\n▶ %s: %s\n' "$name" "$*"
+  current="$name" began=$begin
+  "$@"
+  current=
+  table+=("$(printf '%6d s  %s' $((SECONDS - begin)) "$name")")
+}
+finish() {
+  local status=$?
+  [ -z "${current:-}" ] || table+=("$(printf '%6d s  %s: FAILED' $((SECONDS - began)) "$current")")
+  printf '\nWhere the time went\n'
+  printf '%s\n' "${table[@]:-}"
+  printf '%6d s  all\n' "$SECONDS"
+  exit "$status"
+}
+trap finish EXIT
+
+# The checkout's own target folder serves every step, and no step asks for other features than the others.
+step "prerequisites" "$tools/prerequisites.sh" test
+step "Debian packages" "$tools/debian.sh" test
+step "Envoy" "$tools/envoy.sh"
+step "etcd, kube-apiserver, kubectl" "$tools/k8s.sh"
+step "format" cargo fmt --all --check
+step "dependencies" "$tools/deny.sh"
+step "lint" cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
+step "build" cargo build --workspace --all-targets --locked --quiet
+step "test" cargo test --workspace --locked --no-fail-fast
+step "fuzz" "$tools/fuzz.sh" "${FUZZ_SECONDS:-10}"

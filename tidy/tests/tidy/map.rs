@@ -1,0 +1,31 @@
+//! ARCHITECTURE.md's code map names every crate, and nothing else.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result};
+use tidy::{Graph, read};
+
+use crate::purity::PURE;
+
+/// The code map, row by row: the first word in backticks.
+fn mapped() -> Result<BTreeSet<String>> {
+    let text = read("ARCHITECTURE.md")?.context("ARCHITECTURE.md is not UTF-8")?;
+    let (_, after) = text.split_once("## Code map").context("ARCHITECTURE.md has no code map")?;
+    let map = after.split("\n## ").next().unwrap_or_default();
+    let names = map.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+    Ok(names.map(|(name, _)| name.to_owned()).collect())
+}
+
+#[test]
+fn the_code_map_names_every_crate_and_nothing_else() -> Result<()> {
+    let crates: BTreeSet<String> = Graph::read()?.packages.into_iter().map(|package| package.folder).collect();
+    assert_eq!(mapped()?, crates, "the code map (left) and the workspace's members (right)");
+    Ok(())
+}
+
+#[test]
+fn architecture_lists_the_same_pure_crates_as_the_tidy_test() -> Result<()> {
+    let text = read("ARCHITECTURE.md")?.context("ARCHITECTURE.md is not UTF-8")?;
+    assert!(text.contains(&format!("Pure crates (`{}`)", PURE.join(" "))), "{PURE:?}");
+    Ok(())
+}
