@@ -65,10 +65,10 @@ impl PodObject<'_> {
     pub fn status(&self, ready: bool) -> Value {
         let ips: Vec<_> = self.ips.iter().map(|ip| json!({"ip": ip})).collect();
         let ready = if ready { "True" } else { "False" };
-        json!({"status": {
+        json!({
             "phase": "Running", "podIP": self.ips.first(), "podIPs": ips,
             "conditions": [{"type": "Ready", "status": ready}],
-        }})
+        })
     }
 }
 
@@ -93,10 +93,15 @@ pub fn service(namespace: &str, name: &str, app: &str, ports: &[Port<'_>], clust
     })
 }
 
-/// The EndpointSlice of one address family, as the cluster's controller would write it.
-pub fn endpoint_slice(namespace: &str, service: &str, ports: &[Port<'_>], pods: &[(&str, IpAddr)]) -> Value {
-    let v6 = pods.first().is_some_and(|(_, ip)| ip.is_ipv6());
-    let (family, suffix) = if v6 { ("IPv6", "v6") } else { ("IPv4", "v4") };
+/// The EndpointSlice of one address family, as the cluster's controller would write it; without pods an empty one.
+pub fn endpoint_slice(
+    namespace: &str,
+    service: &str,
+    ports: &[Port<'_>],
+    is_v4: bool,
+    pods: &[(&str, IpAddr)],
+) -> Value {
+    let (family, suffix) = if is_v4 { ("IPv4", "v4") } else { ("IPv6", "v6") };
     let endpoints: Vec<_> = pods
         .iter()
         .map(|(pod, ip)| {

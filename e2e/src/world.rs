@@ -28,11 +28,12 @@ use crate::{
 pub const SOON: Duration = Duration::from_secs(30);
 
 /// The ports that every app serves, by name.
-pub const APP_PORTS: [Port<'static>; 4] = [
+pub const APP_PORTS: [Port<'static>; 5] = [
     Port { name: "http", port: 80, target: 8080 },
     Port { name: "tcp-echo", port: 90, target: 9000 },
     Port { name: "tcp-banner", port: 91, target: 9100 },
     Port { name: "any", port: 92, target: 8081 },
+    Port { name: "grpc", port: 93, target: 8082 },
 ];
 
 /// A mesh with one namespace.
@@ -91,7 +92,7 @@ impl World {
     pub async fn start_operator(&self) -> Result<()> {
         let mut command = Program::new(beside_this_test("smidge")?);
         command.arg("operator").arg("--xds-socket").arg(self.socket());
-        command.args(["--xds-socket-group", &PROXY_UID.to_string()]);
+        command.args(["--xds-group", &PROXY_UID.to_string()]);
         command.arg("--state").arg(self.folder.path().join("state"));
         command.env("KUBECONFIG", self.api.kubeconfig()).env("RUST_LOG", "info,smidge=debug");
         let log = self.folder.path().join("operator.log");
@@ -189,10 +190,19 @@ impl World {
 
     /// A ClusterIP Service with [`APP_PORTS`] over the pods, and its EndpointSlices. Returns its addresses.
     pub async fn service(&self, name: &str, app: &str, pods: &[&AppPod]) -> Result<Vec<IpAddr>> {
-        self.apply(&objects::service(&self.namespace, name, app, &APP_PORTS, None)).await?;
-        self.endpoints(name, pods).await?;
+        self.service_object(name, app, None, pods).await?;
         let ips = self.field(&format!("service/{name}"), "{.spec.clusterIPs[*]}").await?;
         ips.split_whitespace().map(|ip| ip.parse().with_context(|| ip.to_owned())).collect()
+    }
+
+    /// A headless Service with [`APP_PORTS`] over the pods, and its EndpointSlices.
+    pub async fn headless(&self, name: &str, app: &str, pods: &[&AppPod]) -> Result<()> {
+        self.service_object(name, app, Some("None"), pods).await
+    }
+
+    async fn service_object(&self, name: &str, app: &str, cluster_ip: Option<&str>, pods: &[&AppPod]) -> Result<()> {
+        self.apply(&objects::service(&self.namespace, name, app, &APP_PORTS, cluster_ip)).await?;
+        self.endpoints(name, pods).await
     }
 
     /// The EndpointSlices of a Service with [`APP_PORTS`], one per family, as the cluster's controller would keep them.
@@ -200,9 +210,7 @@ impl World {
         for is_v4 in [true, false] {
             let of_family = |pod: &AppPod| pod.pod.ips().iter().copied().find(|ip| ip.is_ipv4() == is_v4);
             let pods: Vec<_> = pods.iter().filter_map(|pod| Some((pod.name.as_str(), of_family(pod)?))).collect();
-            if !pods.is_empty() {
-                self.apply(&objects::endpoint_slice(&self.namespace, service, &APP_PORTS, &pods)).await?;
-            }
+            self.apply(&objects::endpoint_slice(&self.namespace, service, &APP_PORTS, is_v4, &pods)).await?;
         }
         Ok(())
     }
@@ -234,9 +242,9 @@ impl World {
 
     async fn run_app(&self, name: &str, pod: Pod) -> Result<AppPod> {
         let app = self.sandbox.program(&beside_this_test("testapp")?)?;
-        let [http, tcp, banner, any] = APP_PORTS.map(|port| port.target.to_string());
+        let [http, tcp, banner, any, grpc] = APP_PORTS.map(|port| port.target.to_string());
         let mut serve = Command::new(&app).args(["serve", "--name", name, "--tcp", &tcp, "--banner", &banner]);
-        serve = serve.args(["--http", &http, "--http", &any]);
+        serve = serve.args(["--http", &http, "--http", &any, "--http", &grpc]);
         let server = pod.spawn(&serve)?;
         eventually("app that serves", SOON, async || holds(server.log().contains("ready"), || server.log())).await?;
         Ok(AppPod { name: name.to_owned(), pod, app, server })
@@ -256,6 +264,16 @@ impl AppPod {
         let output = self.pod.run(&Command::new(&self.app).args(["call", &address]).args(more)).await?;
         Ok(serde_json::from_str(&output.stdout)
             .unwrap_or_else(|_| serde_json::json!({"status": 0, "error": output.stderr})))
+    }
+
+    /// Calls until the answer has this status, and returns that answer.
+    pub async fn call_until(&self, status: u16, ip: IpAddr, port: u16, more: &[&str]) -> Result<Value> {
+        let what = format!("{status} from {ip} port {port} {more:?}");
+        eventually(&what, SOON, async || {
+            let answer = self.call(ip, port, more).await?;
+            holds(answer["status"] == status, || answer.to_string()).map(|()| answer)
+        })
+        .await
     }
 
     /// Starts a client that goes on until [`end`].

@@ -103,9 +103,6 @@ fn build(request: &Request) -> anyhow::Result<hyper::Request<Full<Bytes>>> {
 async fn read(response: Response<Incoming>) -> anyhow::Result<Answer> {
     let (head, body) = response.into_parts();
     let body = body.collect().await?;
-    let text = |headers: &hyper::HeaderMap, name: &str| {
-        headers.get(name).map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned())
-    };
     // A gRPC answer without a message has its status in the headers.
     let grpc_status =
         body.trailers().and_then(|t| text(t, "grpc-status")).or_else(|| text(&head.headers, "grpc-status"));
@@ -122,6 +119,10 @@ async fn read(response: Response<Incoming>) -> anyhow::Result<Answer> {
     })
 }
 
+fn text(headers: &hyper::HeaderMap, name: &str) -> Option<String> {
+    headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+}
+
 /// Sends one request on a connection of its own.
 pub(crate) async fn call(request: &Request) -> anyhow::Result<Answer> {
     Connection::open(request).await?.send(request).await
@@ -131,6 +132,8 @@ pub(crate) async fn call(request: &Request) -> anyhow::Result<Answer> {
 #[derive(Debug, Serialize)]
 pub(crate) struct Upgrade {
     status: u16,
+    /// The server's name for itself.
+    server: String,
     echoed: String,
 }
 
@@ -144,12 +147,13 @@ pub(crate) async fn web_socket(request: &Request) -> anyhow::Result<Upgrade> {
     message.headers_mut().insert("upgrade", "websocket".parse()?);
     let response = sender.send_request(message).await?;
     let status = response.status().as_u16();
+    let server = text(response.headers(), "x-server").unwrap_or_default();
     if status != 101 {
-        return Ok(Upgrade { status, echoed: String::new() });
+        return Ok(Upgrade { status, server, echoed: String::new() });
     }
     let mut stream = TokioIo::new(hyper::upgrade::on(response).await?);
     stream.write_all(b"hello").await?;
     let mut echoed = [0; 5];
     timeout(Duration::from_secs(5), stream.read_exact(&mut echoed)).await.context("nothing echoed in time")??;
-    Ok(Upgrade { status, echoed: String::from_utf8_lossy(&echoed).into_owned() })
+    Ok(Upgrade { status, server, echoed: String::from_utf8_lossy(&echoed).into_owned() })
 }

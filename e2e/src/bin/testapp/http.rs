@@ -16,7 +16,7 @@ type Body = BoxBody<Bytes, Infallible>;
 /// Answers one request.
 pub(crate) async fn answer(name: String, request: Request<Incoming>) -> hyper::Result<Response<Body>> {
     if request.headers().contains_key(header::UPGRADE) {
-        return Ok(upgrade(request));
+        return Ok(upgrade(&name, request));
     }
     let is_grpc =
         request.headers().get(header::CONTENT_TYPE).is_some_and(|t| t.as_bytes().starts_with(b"application/grpc"));
@@ -61,7 +61,7 @@ fn grpc(name: &str, message: Bytes) -> Response<Body> {
     response
 }
 
-fn upgrade(request: Request<Incoming>) -> Response<Body> {
+fn upgrade(name: &str, request: Request<Incoming>) -> Response<Body> {
     let protocol = request.headers().get(header::UPGRADE).cloned();
     tokio::spawn(async move {
         if let Ok(upgraded) = hyper::upgrade::on(request).await {
@@ -70,6 +70,7 @@ fn upgrade(request: Request<Incoming>) -> Response<Body> {
     });
     let mut response = Response::new(Full::default().boxed());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    response.headers_mut().extend(name_header(name));
     response.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("upgrade"));
     response.headers_mut().extend(protocol.map(|p| (header::UPGRADE, p)));
     response

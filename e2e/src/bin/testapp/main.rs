@@ -100,6 +100,9 @@ pub(crate) struct Tcp {
     /// How long to wait for the end of the answer, in milliseconds.
     #[arg(long, default_value_t = 2000)]
     wait_ms: u64,
+    /// Ends the wait once so many bytes are here.
+    #[arg(long)]
+    bytes: Option<usize>,
 }
 
 #[derive(Args)]

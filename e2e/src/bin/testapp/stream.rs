@@ -9,7 +9,7 @@ use tokio::{
     time::{Instant, interval, timeout, timeout_at},
 };
 
-use crate::{Hold, PATIENCE, Tcp, asked_to_end};
+use crate::{Hold, PATIENCE, Tcp, asked_to_end, print};
 
 /// What one connection gave back.
 #[derive(Debug, Default, Serialize)]
@@ -22,7 +22,7 @@ pub(crate) struct Exchange {
     error: Option<String>,
 }
 
-/// Sends a text and reads until the connection is closed or the time is over.
+/// Sends a text and reads until there is enough, the connection is closed, or the time is over.
 pub(crate) async fn exchange(tcp: &Tcp) -> anyhow::Result<Exchange> {
     let mut stream = TcpStream::connect(tcp.address).await?;
     stream.write_all(tcp.send.as_bytes()).await?;
@@ -35,7 +35,9 @@ pub(crate) async fn exchange(tcp: &Tcp) -> anyhow::Result<Exchange> {
             Ok(Ok(0)) => end.closed = true,
             Ok(Ok(read)) => {
                 seen.extend_from_slice(&buffer[..read]);
-                continue;
+                if tcp.bytes.is_none_or(|enough| seen.len() < enough) {
+                    continue;
+                }
             }
             Ok(Err(error)) => {
                 end.closed = true;
@@ -56,7 +58,7 @@ pub(crate) struct Held {
     broken: Option<String>,
 }
 
-/// Has a line echoed on one connection until SIGTERM or until the connection breaks.
+/// Has a line echoed on one connection until SIGTERM or until the connection breaks. Every echo prints a line.
 pub(crate) async fn hold(hold: &Hold) -> anyhow::Result<Held> {
     let mut stream = TcpStream::connect(hold.address).await?;
     let mut held = Held::default();
@@ -69,9 +71,7 @@ pub(crate) async fn hold(hold: &Hold) -> anyhow::Result<Held> {
                 Ok(server) => {
                     held.echoes += 1;
                     held.server = server;
-                    if held.echoes == 1 {
-                        println!("open");
-                    }
+                    print(&held)?;
                 }
                 Err(error) => {
                     held.broken = Some(format!("{error:#}"));
