@@ -16,6 +16,7 @@ mod diagnose;
 mod diagnostic;
 pub mod facts;
 mod link;
+pub mod manifest;
 mod object;
 pub mod pattern;
 mod snapshot;

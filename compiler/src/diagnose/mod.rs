@@ -6,11 +6,14 @@ mod service;
 mod split;
 mod target;
 
-use std::cmp::Reverse;
+use std::{cmp::Reverse, collections::BTreeMap};
 
 use crate::{Code, Diagnostic, Fact, ObjectRef, Snapshot};
 
 pub use reach::{Reach, reach};
+
+/// How often an object is told the same.
+const MOST_OF_A_CODE: usize = 8;
 
 /// Everything there is to say about an object, errors first; empty: all is well (or there is no such object).
 pub fn diagnose(snapshot: &Snapshot, object: &ObjectRef) -> Vec<Diagnostic> {
@@ -31,6 +34,17 @@ pub fn diagnose(snapshot: &Snapshot, object: &ObjectRef) -> Vec<Diagnostic> {
     let mut diagnostics = told.diagnostics;
     diagnostics.sort_by(|a, b| (Reverse(a.code.severity), a).cmp(&(Reverse(b.code.severity), b)));
     diagnostics.dedup();
+    bounded(diagnostics)
+}
+
+/// The first few of each code: nobody reads a hundred, and a status has little room.
+fn bounded(mut diagnostics: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    diagnostics.retain(|diagnostic| {
+        let count = counts.entry(diagnostic.code.id).or_default();
+        *count += 1;
+        *count <= MOST_OF_A_CODE
+    });
     diagnostics
 }
 

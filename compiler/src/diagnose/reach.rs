@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use smidge_mesh::{ServiceAccountName, ServiceName};
+use smidge_mesh::{Protocol, ServiceAccountName, ServiceName};
 
 use crate::{
     Fact, ObjectRef, Snapshot,
-    compile::{meshed_pods, permission, splits},
+    compile::{meshed_pods, permission, protocol_of, splits},
     facts::{PodFacts, ServiceFacts, SplitFacts, TargetFacts},
     link::Link,
 };
@@ -38,8 +38,11 @@ fn of_split(snapshot: &Snapshot, split: &SplitFacts) -> Reach {
 
 fn takes_effect(snapshot: &Snapshot, split: &SplitFacts, root: &ServiceName) -> bool {
     let is_in_force = splits::in_force(snapshot, root).iter().any(|other| other.origin == split.origin);
-    let ports = snapshot.service(root).filter(|facts| splits::has_endpoints(facts)).map(|facts| facts.ports.keys());
-    is_in_force && ports.into_iter().flatten().any(|port| !splits::routes_of(snapshot, split, *port).is_empty())
+    let facts = snapshot.service(root).filter(|facts| splits::has_endpoints(facts));
+    // TCP connections have no routes: only weights apply to them (smi.md §3.12).
+    let is_for = |number, port| split.groups.is_none() || protocol_of(number, port, snapshot.config()) != Protocol::Tcp;
+    let mut ports = facts.into_iter().flat_map(|facts| &facts.ports).filter(|(number, port)| is_for(**number, port));
+    is_in_force && ports.any(|(number, _)| !splits::routes_of(snapshot, split, *number).is_empty())
 }
 
 fn of_target(snapshot: &Snapshot, target: &TargetFacts) -> Reach {

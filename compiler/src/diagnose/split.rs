@@ -44,7 +44,10 @@ fn conflict(told: &mut Told<'_>, split: &SplitFacts, root: &ServiceName) {
     }
     let winner = splits::plain_in_force(told.snapshot, root).filter(|winner| winner.origin != split.origin);
     if let Some(winner) = winner {
-        let message = format!("TrafficSplit {} is older and in force for {root}", winner.origin.name);
+        let message = format!(
+            "TrafficSplit {} is in force for {root}: it is older, or of the same age and first by name",
+            winner.origin.name
+        );
         told.add(codes::CONFLICTED, "spec.service", message);
     }
 }

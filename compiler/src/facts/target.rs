@@ -95,7 +95,7 @@ fn namespace_of<'a>(subject: &'a Subject, own: &'a str) -> &'a str {
 fn destination(subject: &Subject, own: &Arc<str>, problems: &mut Vec<Problem>) -> Option<ServiceAccountName> {
     let namespace = namespace_of(subject, own);
     if subject.kind != SubjectKind::ServiceAccount {
-        let message = format!("the destination is a {:?}: only a ServiceAccount can be opened", subject.kind);
+        let message = format!("the destination is of kind {:?}: only a ServiceAccount can be opened", subject.kind);
         problems.push(Problem::new(codes::DESTINATION_KIND, "spec.destination.kind", message));
         return None;
     }
@@ -116,7 +116,7 @@ fn sources(subjects: &[Subject], own: &Arc<str>, problems: &mut Vec<Problem>) ->
             sources.insert(ServiceAccountName::new(namespace_of(subject, own), subject.name.as_str()));
         } else {
             let message =
-                format!("{} is a {:?}: only ServiceAccounts can be let in", shown(&subject.name), subject.kind);
+                format!("{} is of kind {:?}: only ServiceAccounts can be let in", shown(&subject.name), subject.kind);
             problems.push(Problem::new(codes::SOURCE_KIND, format!("spec.sources[{position}].kind"), message));
         }
     }

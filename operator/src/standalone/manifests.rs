@@ -6,11 +6,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use smidge_compiler::{Event, Fact, Kind, ObjectRef};
+use smidge_compiler::{
+    Event, Fact, ObjectRef,
+    manifest::{Object, Unreadable, complete, split},
+};
 
 use super::{
-    document::{Object, Unreadable, split, without_sidecar},
-    endpoints::endpoint_slices,
     folder::{Error, Texts, read_files},
     locate::line_of,
 };
@@ -179,25 +180,9 @@ impl Manifests {
         self.files.iter().flat_map(|(path, file)| file.objects.iter().map(move |placed| (path.as_path(), placed)))
     }
 
-    /// The facts, with what Kubernetes and injection would add. The first of several objects of one name counts.
+    /// The facts, with what Kubernetes and injection would add.
     fn facts(&self) -> BTreeMap<ObjectRef, Fact> {
-        let mut objects: BTreeMap<ObjectRef, &Object> = BTreeMap::new();
-        for (_, placed) in self.placed() {
-            objects.entry(placed.object.fact.object()).or_insert(&placed.object);
-        }
-        let is_meshed = |namespace: &ObjectRef| {
-            let namespace = objects.get(&ObjectRef::new(Kind::Namespace, "", namespace.namespace.clone()));
-            matches!(namespace, Some(Object { fact: Fact::Namespace(facts), .. }) if facts.meshed)
-        };
-        let mut facts: BTreeMap<ObjectRef, Fact> = BTreeMap::new();
-        for (name, object) in &objects {
-            let stays_out = object.is_injectable && !is_meshed(name);
-            let fact = if stays_out { without_sidecar(&object.fact) } else { object.fact.clone() };
-            facts.insert(name.clone(), fact);
-        }
-        let slices = endpoint_slices(facts.values());
-        facts.extend(slices.into_iter().map(|slice| (slice.object(), slice)));
-        facts
+        complete(self.placed().map(|(_, placed)| &placed.object))
     }
 
     fn doubles(&self) -> Vec<Problem> {

@@ -5,8 +5,6 @@
 //! ```
 
 mod board;
-mod document;
-mod endpoints;
 mod folder;
 mod locate;
 mod manifests;

@@ -1,47 +1,53 @@
 //! One document of a file: read into the facts about one object.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use k8s_openapi::api::{
     core::v1::{Container, Namespace, Pod, PodSpec, Service},
     discovery::v1::EndpointSlice,
 };
+use kube::Resource;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
-use smidge_compiler::{Digest, Fact, facts::SIDECAR};
+
 use smidge_crds::{HTTPRouteGroup, MeshConfig, TCPRoute, TrafficSplit, TrafficTarget, UDPRoute};
+
+use crate::{Digest, Fact, facts::SIDECAR};
 
 /// A label or annotation that keeps a pod out of the mesh.
 const INJECT: &str = "smidge.dev/inject";
 
 /// The text of one document, and where it begins in its file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Document<'a> {
+pub struct Document<'a> {
     /// The line of its first character, from 1.
-    pub(super) line: usize,
-    pub(super) text: &'a str,
+    pub line: usize,
+    /// The text.
+    pub text: &'a str,
 }
 
 /// An object that was read.
-#[derive(Clone, Debug)]
-pub(super) struct Object {
-    pub(super) fact: Fact,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Object {
+    /// The facts about it; a pod's as if it had a sidecar.
+    pub fact: Fact,
     /// Whether it is a pod that gets a sidecar when its namespace is meshed.
-    pub(super) is_injectable: bool,
+    pub is_injectable: bool,
 }
 
 /// A document that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Unreadable {
+pub struct Unreadable {
     /// In the file, from 1.
-    pub(super) line: usize,
-    pub(super) message: String,
+    pub line: usize,
+    /// What is wrong.
+    pub message: String,
     /// Whether it is no YAML at all, as while somebody is still typing.
-    pub(super) is_malformed: bool,
+    pub is_malformed: bool,
 }
 
 /// The documents of a file. In YAML nothing but a document's end begins a line with `---`.
-pub(super) fn split(text: &str) -> Vec<Document<'_>> {
+pub fn split(text: &str) -> Vec<Document<'_>> {
     let (mut documents, mut start, mut offset, mut line) = (Vec::new(), (0, 1), 0, 1);
     for row in text.split_inclusive('\n') {
         let next = offset + row.len();
@@ -71,26 +77,41 @@ struct Head {
 
 impl Document<'_> {
     /// The object in it; `None`: of a kind that is none of ours.
-    pub(super) fn read(&self) -> Result<Option<Object>, Unreadable> {
+    ///
+    /// # Errors
+    /// When it is no YAML, or no such object.
+    pub fn read(&self) -> Result<Option<Object>, Unreadable> {
         let head: Head = self.parse(true)?;
         let group = head.api_version.split_once('/').map_or("", |(group, _)| group);
-        let plain = |fact| Ok(Some(Object { fact, is_injectable: false }));
         match (group, head.kind.as_str()) {
-            ("", "Namespace") => plain(self.parse::<Namespace>(false)?.digest()),
-            ("", "Service") => plain(self.parse::<Service>(false)?.digest()),
-            ("", "Pod") => Ok(Some(pod(self.parse(false)?))),
-            ("discovery.k8s.io", "EndpointSlice") => plain(self.parse::<EndpointSlice>(false)?.digest()),
-            ("split.smi-spec.io", "TrafficSplit") => plain(self.custom::<TrafficSplit>("v1alpha4", &head)?.digest()),
-            ("access.smi-spec.io", "TrafficTarget") => plain(self.custom::<TrafficTarget>("v1alpha3", &head)?.digest()),
-            ("specs.smi-spec.io", "HTTPRouteGroup") => {
-                plain(self.custom::<HTTPRouteGroup>("v1alpha4", &head)?.digest())
-            }
-            ("specs.smi-spec.io", "TCPRoute") => plain(self.custom::<TCPRoute>("v1alpha4", &head)?.digest()),
-            ("specs.smi-spec.io", "UDPRoute") => plain(self.custom::<UDPRoute>("v1alpha4", &head)?.digest()),
-            ("smidge.dev", "MeshConfig") => plain(self.custom::<MeshConfig>("v1alpha1", &head)?.digest()),
+            ("", "Namespace") => self.plain(self.parse::<Namespace>(false)?),
+            ("", "Service") => self.plain(self.parse::<Service>(false)?),
+            ("", "Pod") => Ok(Some(pod(self.named(self.parse(false)?)?))),
+            ("discovery.k8s.io", "EndpointSlice") => self.plain(self.parse::<EndpointSlice>(false)?),
+            ("split.smi-spec.io", "TrafficSplit") => self.plain(self.custom::<TrafficSplit>("v1alpha4", &head)?),
+            ("access.smi-spec.io", "TrafficTarget") => self.plain(self.custom::<TrafficTarget>("v1alpha3", &head)?),
+            ("specs.smi-spec.io", "HTTPRouteGroup") => self.plain(self.custom::<HTTPRouteGroup>("v1alpha4", &head)?),
+            ("specs.smi-spec.io", "TCPRoute") => self.plain(self.custom::<TCPRoute>("v1alpha4", &head)?),
+            ("specs.smi-spec.io", "UDPRoute") => self.plain(self.custom::<UDPRoute>("v1alpha4", &head)?),
+            ("smidge.dev", "MeshConfig") => self.plain(self.custom::<MeshConfig>("v1alpha1", &head)?),
             (_, "") => Err(self.unfit(0, "there is no kind: every document needs apiVersion, kind and metadata.name")),
             _ => Ok(None),
         }
+    }
+
+    fn plain<K: Digest + Resource>(&self, object: K) -> Result<Option<Object>, Unreadable> {
+        Ok(Some(Object { fact: self.named(object)?.digest(), is_injectable: false }))
+    }
+
+    /// An object with a name, and a namespace, as the API server would see to.
+    fn named<K: Resource>(&self, mut object: K) -> Result<K, Unreadable> {
+        let meta = object.meta_mut();
+        if meta.name.as_deref().unwrap_or_default().is_empty() {
+            return Err(self.unfit(0, "metadata.name is missing: every object needs one"));
+        }
+        // Digesting drops it again where a kind has none.
+        meta.namespace.get_or_insert_with(|| "default".to_owned());
+        Ok(object)
     }
 
     /// An object of any version, as the version that is stored.
@@ -128,7 +149,7 @@ fn options() -> serde_yaml::Options {
 /// A pod as injection would leave it.
 fn pod(mut pod: Pod) -> Object {
     let authored = pod.digest();
-    let says_no = |map: &Option<std::collections::BTreeMap<String, String>>| {
+    let says_no = |map: &Option<BTreeMap<String, String>>| {
         map.as_ref().and_then(|map| map.get(INJECT)).is_some_and(|value| value == "disabled")
     };
     let stays_out = says_no(&pod.metadata.labels) || says_no(&pod.metadata.annotations);
@@ -141,15 +162,17 @@ fn pod(mut pod: Pod) -> Object {
     Object { fact: pod.digest(), is_injectable: true }
 }
 
-/// The pod as its author wrote it, for a namespace that is not meshed.
-pub(super) fn without_sidecar(fact: &Fact) -> Fact {
-    match fact {
-        Fact::Pod(facts) => {
-            let mut facts = Arc::clone(facts);
-            Arc::make_mut(&mut facts).meshed = false;
-            Fact::Pod(facts)
+impl Object {
+    /// Its facts in a namespace that is meshed or not: there a pod is as its author wrote it.
+    pub(super) fn placed(&self, is_meshed: bool) -> Fact {
+        match &self.fact {
+            Fact::Pod(facts) if self.is_injectable && !is_meshed => {
+                let mut facts = Arc::clone(facts);
+                Arc::make_mut(&mut facts).meshed = false;
+                Fact::Pod(facts)
+            }
+            fact => fact.clone(),
         }
-        fact => fact.clone(),
     }
 }
 

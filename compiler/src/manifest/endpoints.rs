@@ -2,11 +2,14 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use smidge_compiler::{
-    Fact,
-    facts::{Addressing, EndpointFacts, EndpointSliceFacts, PodFacts, ServiceFacts, SlicePort, TargetPort},
-};
 use smidge_mesh::Health;
+
+use crate::{
+    Fact,
+    facts::{
+        Addressing, EndpointFacts, EndpointSliceFacts, PodFacts, ServiceFacts, ServicePortFacts, SlicePort, TargetPort,
+    },
+};
 
 /// The slices of the Services that have none of their author's: one for each pod.
 pub(super) fn endpoint_slices<'a>(facts: impl Iterator<Item = &'a Fact> + Clone) -> Vec<Fact> {
@@ -56,8 +59,6 @@ fn ports(service: &ServiceFacts, pod: &PodFacts) -> Vec<SlicePort> {
         TargetPort::Number(number) => Some(*number),
         TargetPort::Name(name) => pod.named_ports.get(name).copied(),
     };
-    let port = |port: &smidge_compiler::facts::ServicePortFacts| {
-        Some(SlicePort { name: port.name.clone(), number: number(&port.target)? })
-    };
+    let port = |port: &ServicePortFacts| Some(SlicePort { name: port.name.clone(), number: number(&port.target)? });
     service.ports.values().filter_map(port).collect()
 }
