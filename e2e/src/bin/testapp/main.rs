@@ -86,7 +86,7 @@ pub(crate) struct Load {
     /// Connections that share them.
     #[arg(long, default_value_t = 4)]
     connections: u32,
-    /// Ends by itself after so many requests; else at SIGTERM.
+    /// Ends by itself once at least so many requests have ended; else at SIGTERM.
     #[arg(long)]
     requests: Option<u64>,
 }
