@@ -2,11 +2,13 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use k8s_openapi::api::{
-    core::v1::{Container, Namespace, Pod, PodSpec, Service},
-    discovery::v1::EndpointSlice,
+use k8s_openapi::{
+    api::{
+        core::v1::{Container, Namespace, Pod, PodSpec, Service},
+        discovery::v1::EndpointSlice,
+    },
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
-use kube::Resource;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
@@ -75,6 +77,23 @@ struct Head {
     kind: String,
 }
 
+/// Objects have metadata, by which the API server would see to their names.
+trait Named {
+    fn metadata(&mut self) -> &mut ObjectMeta;
+}
+
+macro_rules! named {
+    ($($kind:ty)*) => {
+        $(impl Named for $kind {
+            fn metadata(&mut self) -> &mut ObjectMeta {
+                &mut self.metadata
+            }
+        })*
+    };
+}
+
+named! { Namespace Service Pod EndpointSlice TrafficSplit TrafficTarget HTTPRouteGroup TCPRoute UDPRoute MeshConfig }
+
 impl Document<'_> {
     /// The object in it; `None`: of a kind that is none of ours.
     ///
@@ -99,13 +118,13 @@ impl Document<'_> {
         }
     }
 
-    fn plain<K: Digest + Resource>(&self, object: K) -> Result<Option<Object>, Unreadable> {
+    fn plain<K: Digest + Named>(&self, object: K) -> Result<Option<Object>, Unreadable> {
         Ok(Some(Object { fact: self.named(object)?.digest(), is_injectable: false }))
     }
 
     /// An object with a name, and a namespace, as the API server would see to.
-    fn named<K: Resource>(&self, mut object: K) -> Result<K, Unreadable> {
-        let meta = object.meta_mut();
+    fn named<K: Named>(&self, mut object: K) -> Result<K, Unreadable> {
+        let meta = object.metadata();
         if meta.name.as_deref().unwrap_or_default().is_empty() {
             return Err(self.unfit(0, "metadata.name is missing: every object needs one"));
         }
