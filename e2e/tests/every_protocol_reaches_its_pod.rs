@@ -64,7 +64,7 @@ impl Mesh {
     }
 
     /// Asks until both versions have answered; each answer is right.
-    async fn from_both(&self, ask: &[&str], server: impl Fn(&Value) -> Option<String>) -> Result<()> {
+    async fn both_answer(&self, ask: &[&str], server: impl Fn(&Value) -> Option<String>) -> Result<()> {
         let mut seen = BTreeSet::new();
         // That one of two equal shares gets none of 20 is as likely as one in a million.
         for _ in 0..20 {
@@ -87,26 +87,26 @@ fn named(answer: &Value, is_right: bool) -> Option<String> {
 async fn http(mesh: &Mesh, ip: IpAddr) -> Result<()> {
     let [http, any, grpc] = [80, 92, 93].map(|port| SocketAddr::new(ip, port).to_string());
     for address in [&http, &any] {
-        mesh.from_both(&["call", address], |answer| named(answer, answer["status"] == 200)).await?;
-        mesh.from_both(&["call", address, "--http2"], |answer| named(answer, answer["status"] == 200)).await?;
+        mesh.both_answer(&["call", address], |answer| named(answer, answer["status"] == 200)).await?;
+        mesh.both_answer(&["call", address, "--http2"], |answer| named(answer, answer["status"] == 200)).await?;
     }
     for address in [&any, &grpc] {
         let ask = ["call", address, "/store.Store/Buy", "--grpc"];
-        mesh.from_both(&ask, |answer| named(answer, answer["grpc_status"] == "0")).await?;
+        mesh.both_answer(&ask, |answer| named(answer, answer["grpc_status"] == "0")).await?;
     }
     let is_upgraded = |answer: &Value| answer["status"] == 101 && answer["echoed"] == "hello";
-    mesh.from_both(&["web-socket", &http], |answer| named(answer, is_upgraded(answer))).await
+    mesh.both_answer(&["web-socket", &http], |answer| named(answer, is_upgraded(answer))).await
 }
 
 /// TCP where the client speaks first, and where the server does.
 async fn tcp(mesh: &Mesh, echo: SocketAddr, banner: SocketAddr) -> Result<()> {
     let ask = ["tcp", &echo.to_string(), "--send", "ping", "--bytes", "7"];
-    mesh.from_both(&ask, |answer| Some(answer["received"].as_str()?.strip_suffix(":ping")?.to_owned())).await?;
+    mesh.both_answer(&ask, |answer| Some(answer["received"].as_str()?.strip_suffix(":ping")?.to_owned())).await?;
     let ask = ["tcp", &banner.to_string(), "--bytes", "14", "--wait-ms", "10000"];
     let server = |answer: &Value| {
         Some(answer["received"].as_str()?.strip_prefix("220 ")?.strip_suffix(" ready\r\n")?.to_owned())
     };
-    mesh.from_both(&ask, server).await
+    mesh.both_answer(&ask, server).await
 }
 
 /// Ports whose protocol nobody declared: the first bytes tell, and silence means TCP.
@@ -118,8 +118,8 @@ async fn unsaid_protocols(mesh: &Mesh) -> Result<()> {
     mesh.world.apply(&objects::endpoint_slice(namespace, "guess", &UNSAID, true, &endpoints)).await?;
     mesh.caller.call_until(200, ip, 80, &[]).await?;
     let http = SocketAddr::new(ip, 80).to_string();
-    mesh.from_both(&["call", &http], |answer| named(answer, answer["status"] == 200)).await?;
-    mesh.from_both(&["call", &http, "--grpc"], |answer| named(answer, answer["grpc_status"] == "0")).await?;
+    mesh.both_answer(&["call", &http], |answer| named(answer, answer["status"] == 200)).await?;
+    mesh.both_answer(&["call", &http, "--grpc"], |answer| named(answer, answer["grpc_status"] == "0")).await?;
     tcp(mesh, SocketAddr::new(ip, 90), SocketAddr::new(ip, 91)).await
 }
 
