@@ -6,7 +6,7 @@ const FIRST: Duration = Duration::from_millis(200);
 
 /// Less than the usual half minute: an API server that is back is caught up with in seconds, and there are only ten
 /// watches in a mesh.
-const LONGEST: Duration = Duration::from_secs(5);
+const LONGEST: Duration = Duration::from_secs(3);
 
 /// Doubles with each failure in a row.
 #[derive(Debug)]

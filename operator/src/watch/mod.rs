@@ -9,7 +9,10 @@ mod seen;
 
 use std::pin::pin;
 
-use futures::{StreamExt, future::BoxFuture};
+use futures::{
+    StreamExt,
+    future::{BoxFuture, ready},
+};
 use k8s_openapi::api::{
     core::v1::{Namespace, Pod, Service},
     discovery::v1::EndpointSlice,
@@ -101,7 +104,8 @@ async fn watch<D: Door>(api: Api<D::Raw>, kind: Kind, to: mpsc::Sender<Message>)
 where
     D::Raw: Resource + Clone + serde::de::DeserializeOwned + std::fmt::Debug + Send + 'static,
 {
-    let events = watcher(api, watcher::Config::default()).backoff(Backoff::default());
+    let events = watcher(api, watcher::Config::default());
+    let events = events.filter(|event| ready(!is_expired(event))).backoff(Backoff::default());
     let (mut events, mut seen, mut trouble) = (pin!(events), Seen::<D>::new(kind), Trouble::new(kind));
     while let Some(event) = events.next().await {
         let event = match event {
@@ -120,6 +124,12 @@ where
     }
 }
 
+/// The server has forgotten the version that the watch stood at, as after its restart: no trouble, a new list follows,
+/// and is not waited for.
+fn is_expired<T>(event: &watcher::Result<T>) -> bool {
+    matches!(event, Err(watcher::Error::WatchError(status)) if status.code == 410)
+}
+
 /// Says once that a watch is in trouble, and once that it is not any more.
 struct Trouble {
     kind: Kind,
@@ -132,8 +142,7 @@ impl Trouble {
     }
 
     fn note(&mut self, error: &watcher::Error) {
-        // The server forgets old versions: a new list follows at once.
-        if matches!(error, watcher::Error::WatchError(status) if status.code == 410) || self.is_told {
+        if self.is_told {
             tracing::debug!(kind = self.kind.as_str(), error = error as &dyn std::error::Error, "watch goes on");
             return;
         }

@@ -1,0 +1,185 @@
+//! The built binary over small folders: `lint`, `translate`, `run`, `crds`.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+
+const MESH: &str = "\
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop, labels: {smidge.dev/inject: enabled}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: shop}
+spec: {clusterIP: 10.0.0.1, selector: {app: web}, ports: [{port: 80, appProtocol: http}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: web-0, namespace: shop, labels: {app: web}}
+spec: {containers: [{name: app}]}
+status: {podIPs: [{ip: 10.1.0.1}]}
+";
+
+const SPLIT: &str = "\
+apiVersion: split.smi-spec.io/v1alpha2
+kind: TrafficSplit
+metadata:
+  name: web
+  namespace: shop
+spec:
+  service: web
+  backends:
+  - service: web
+    weight: 1
+  - service: nosuch
+    weight: 1
+";
+
+fn folder(files: &[(&str, &str)]) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        fs::write(folder.path().join(name), text).unwrap();
+    }
+    folder
+}
+
+fn smidge(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_smidge")).args(args).output().unwrap()
+}
+
+fn lint(files: &[(&str, &str)], more: &[&str]) -> (Option<i32>, String) {
+    let folder = folder(files);
+    let output = smidge(&[&["lint", "-f", folder.path().to_str().unwrap()], more].concat());
+    let text = String::from_utf8(output.stdout).unwrap();
+    (output.status.code(), text.replace(folder.path().to_str().unwrap(), ""))
+}
+
+#[test]
+fn lint_is_content_with_a_good_folder() {
+    assert_eq!(lint(&[("mesh.yaml", MESH)], &[]), (Some(0), String::new()));
+}
+
+#[test]
+fn lint_points_at_file_line_and_field() {
+    let (code, text) = lint(&[("mesh.yaml", MESH), ("split.yaml", SPLIT)], &[]);
+    assert!(text.contains("/split.yaml:11: "), "{text}");
+    assert!(text.contains("TrafficSplit/shop/web spec.backends[1].service: "), "{text}");
+    assert_eq!(code, Some(i32::from(text.contains(": error "))), "{text}");
+}
+
+#[test]
+fn lint_fails_on_a_document_that_cannot_be_read_and_reads_the_others() {
+    let wrong = "apiVersion: v1\nkind: Service\nmetadata: {name: a, namespace: shop}\nspec:\n  ports: 7\n---\n";
+    let (code, text) = lint(&[("mesh.yaml", MESH), ("wrong.yaml", &format!("{wrong}{SPLIT}"))], &["-o", "json"]);
+    let findings: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((code, &findings[0]["path"], &findings[0]["line"]), (Some(1), &"/wrong.yaml".into(), &5.into()));
+    assert_eq!((&findings[1]["field"], &findings[1]["line"]), (&"spec.backends[1].service".into(), &17.into()));
+}
+
+#[test]
+fn wrong_arguments_have_an_exit_code_of_their_own() {
+    assert_eq!(smidge(&["lint"]).status.code(), Some(2));
+    assert_eq!(smidge(&["lint", "-f", "/no/such/folder"]).status.code(), Some(1));
+}
+
+#[test]
+fn translate_prints_what_a_proxy_gets() {
+    let folder = folder(&[("mesh.yaml", MESH)]);
+    let path = folder.path().to_str().unwrap();
+    let print = |form| smidge(&["translate", "-f", path, "--proxy", "web-0.shop", "-o", form]);
+    let json: serde_json::Value = serde_json::from_slice(&print("json").stdout).unwrap();
+    assert_eq!(json["Cluster"]["shop/web/80/http"]["name"], "shop/web/80/http", "{json:#}");
+    assert!(json["Listener"]["inbound"].is_object(), "{json:#}");
+    assert!(String::from_utf8_lossy(&print("mesh").stdout).contains("web.shop"));
+    let unknown = smidge(&["translate", "-f", path, "--proxy", "other.shop"]);
+    assert_eq!(unknown.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&unknown.stderr).contains("there are: web-0.shop"));
+}
+
+#[test]
+fn crds_are_printed_for_kubectl() {
+    let text = String::from_utf8(smidge(&["crds"]).stdout).unwrap();
+    assert_eq!(text.matches("\nkind: CustomResourceDefinition").count(), 6);
+}
+
+/// `smidge run`, killed when the test ends.
+struct Running {
+    child: Child,
+    status: PathBuf,
+}
+
+impl Running {
+    fn start(input: &Path, scratch: &Path) -> Self {
+        let status = scratch.join("status.json");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_smidge"));
+        command.arg("run").arg(input).arg("--xds-socket").arg(scratch.join("xds.sock"));
+        let child = command.arg("--status").arg(&status).arg("--for").arg("60s").stdout(Stdio::null()).spawn().unwrap();
+        Self { child, status }
+    }
+
+    /// Waits until the statuses are as they should be.
+    fn wait_for(&self, what: &str, fits: impl Fn(&serde_json::Value) -> bool) {
+        let start = Instant::now();
+        let mut last = serde_json::Value::Null;
+        while start.elapsed() < Duration::from_secs(20) {
+            if let Ok(text) = fs::read_to_string(&self.status) {
+                last = serde_json::from_str(&text).unwrap();
+                if fits(&last) {
+                    return;
+                }
+            }
+            sleep(Duration::from_millis(20));
+        }
+        panic!("{what} did not come: {last:#}");
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn condition<'a>(statuses: &'a serde_json::Value, type_: &str) -> &'a str {
+    let conditions = statuses[0]["status"]["conditions"].as_array();
+    let found = conditions.into_iter().flatten().find(|condition| condition["type"] == type_);
+    found.map_or("-", |condition| condition["status"].as_str().unwrap())
+}
+
+#[test]
+fn run_follows_the_folder_and_keeps_the_status_file() {
+    let (folder, scratch) = (folder(&[("mesh.yaml", MESH), ("split.yaml", SPLIT)]), tempfile::tempdir().unwrap());
+    let running = Running::start(folder.path(), scratch.path());
+    running.wait_for("a missing backend", |statuses| condition(statuses, "ResolvedRefs") == "False");
+    let (new, split) = (folder.path().join(".split.new"), folder.path().join("split.yaml"));
+    fs::write(&new, SPLIT.replace("nosuch", "web2")).unwrap();
+    fs::rename(&new, &split).unwrap();
+    let says_web2 = |statuses: &serde_json::Value| statuses.to_string().contains("web2");
+    running.wait_for("the replaced file", says_web2);
+    fs::write(&split, "spec: [").unwrap();
+    fs::write(folder.path().join("more.yaml"), SPLIT.replace("name: web\n", "name: aaa\n")).unwrap();
+    running.wait_for("a second split beside the broken file's", |statuses| {
+        statuses.as_array().is_some_and(|all| all.len() == 2) && says_web2(statuses)
+    });
+    fs::remove_file(&split).unwrap();
+    running.wait_for("the deleted file", |statuses| statuses.as_array().is_some_and(|all| all.len() == 1));
+}
+
+#[test]
+fn run_ends_by_itself_and_takes_its_socket_away() {
+    let (folder, scratch) = (folder(&[("mesh.yaml", MESH)]), tempfile::tempdir().unwrap());
+    let socket = scratch.path().join("xds.sock");
+    let input = folder.path().to_str().unwrap();
+    let output = smidge(&["run", input, "--xds-socket", socket.to_str().unwrap(), "--for", "1s"]);
+    assert!(output.status.success(), "{output:?}");
+    assert!(!socket.exists());
+}
