@@ -4,6 +4,7 @@ use std::{io::Read, path::Path, process::ExitCode, time::Duration};
 
 use anyhow::Context;
 use smidge_operator::standalone::{Config, Input, Standalone};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{args::Run, logging, screen::Screen, signals, status_file::StatusFile};
@@ -19,7 +20,7 @@ pub(crate) fn run(args: &Run) -> anyhow::Result<ExitCode> {
         }
         let standalone = Standalone::start(config, &shutdown).await?;
         show(&standalone, file, &shutdown).await?;
-        standalone.stopped().await;
+        standalone.stopped().await?;
         Ok(ExitCode::SUCCESS)
     })
 }
@@ -52,9 +53,16 @@ async fn show(standalone: &Standalone, file: Option<StatusFile>, shutdown: &Canc
         }
         tokio::select! {
             () = shutdown.cancelled() => {}
-            changed = statuses.changed() => changed?,
-            changed = problems.changed() => changed?,
+            () = change(&mut statuses) => {}
+            () = change(&mut problems) => {}
         }
     }
     Ok(())
+}
+
+/// The next change. What cannot change any more, as the problems of standard input, never does.
+async fn change<T>(told: &mut watch::Receiver<T>) {
+    if told.changed().await.is_err() {
+        std::future::pending().await
+    }
 }

@@ -1,7 +1,10 @@
 //! The built binary over small folders: `lint`, `translate`, `run`, `crds`.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::{
     fs,
+    io::Write,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     thread::sleep,
@@ -182,4 +185,17 @@ fn run_ends_by_itself_and_takes_its_socket_away() {
     let output = smidge(&["run", input, "--xds-socket", socket.to_str().unwrap(), "--for", "1s"]);
     assert!(output.status.success(), "{output:?}");
     assert!(!socket.exists());
+}
+
+#[test]
+fn run_reads_standard_input() {
+    let scratch = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_smidge"));
+    command.args(["run", "-", "--for", "2s", "--xds-socket"]).arg(scratch.path().join("xds.sock"));
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(format!("{MESH}---\n{SPLIT}").as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success());
+    assert!(text.starts_with("TrafficSplit/shop/web Accepted=True ResolvedRefs=False "), "{text}");
 }

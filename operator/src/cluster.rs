@@ -61,8 +61,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
     }
     shutdown.cancelled().await;
     tracing::info!("ending: proxies go on with what they have");
-    plane.stopped().await;
-    Ok(())
+    Ok(plane.stopped().await?)
 }
 
 async fn listen(address: Option<SocketAddr>) -> Result<Option<TcpListener>, Error> {

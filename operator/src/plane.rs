@@ -30,7 +30,7 @@ pub struct PlaneConfig {
     pub state: Option<PathBuf>,
 }
 
-/// The control plane cannot start.
+/// The control plane cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum PlaneError {
     /// Nothing to sign with.
@@ -39,6 +39,9 @@ pub enum PlaneError {
     /// Nowhere to serve.
     #[error(transparent)]
     Socket(#[from] socket::Error),
+    /// A part of it has ended before it was told to.
+    #[error("the {0} broke down; this is a bug: please report it with the log")]
+    Broken(&'static str),
 }
 
 /// A control plane that runs.
@@ -71,20 +74,23 @@ impl Plane {
         let (messages, inbox) = mpsc::channel(QUEUE);
         let control = Control::new(Arc::clone(&hub), identities, Statuses::new(limits, orders), awaited, trust_bundle);
         let numbers = control.numbers();
-        let control = tokio::spawn(control.run(inbox, shutdown.clone()));
+        let (run, end) = (control.run(inbox, shutdown.clone()), shutdown.clone().drop_guard());
+        let control = tokio::spawn(async move {
+            // Without the loop nothing goes on, however it ended.
+            let _end = end;
+            run.await;
+        });
         let server = tokio::spawn(serve_on(listener, Arc::clone(&hub), shutdown.clone()));
         tracing::info!(socket = %config.socket.path.display(), "serving proxies");
         Ok((Self { hub, messages, numbers, control, server, socket: config.socket.clone() }, ordered))
     }
 
     /// Waits, after the shutdown was asked for, until streams are ended and the loop has stopped.
-    pub(crate) async fn stopped(self) {
-        for (what, task) in [("server", self.server), ("loop", self.control)] {
-            if let Err(error) = task.await {
-                tracing::error!(what, %error, "a task broke down");
-            }
-        }
+    pub(crate) async fn stopped(self) -> Result<(), PlaneError> {
+        let (server, control) = (self.server.await, self.control.await);
         self.socket.remove();
+        server.map_err(|_| PlaneError::Broken("server"))?;
+        control.map_err(|_| PlaneError::Broken("loop"))
     }
 }
 

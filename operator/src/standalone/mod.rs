@@ -50,7 +50,7 @@ pub enum Input {
     Text(String),
 }
 
-/// The control plane cannot start.
+/// The control plane cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Its own part does not start.
@@ -97,7 +97,10 @@ impl Standalone {
     }
 
     /// Waits, after the shutdown was asked for, until all is ended.
-    pub async fn stopped(self) {
-        self.plane.stopped().await;
+    ///
+    /// # Errors
+    /// When a part of it broke down.
+    pub async fn stopped(self) -> Result<(), Error> {
+        Ok(self.plane.stopped().await?)
     }
 }
