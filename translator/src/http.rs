@@ -1,7 +1,5 @@
 //! The HTTP connection manager of both sides: what passes is changed as little as an app could notice.
 
-use std::collections::HashMap;
-
 use envoy_types::{
     pb::{
         envoy::{
@@ -98,31 +96,16 @@ fn router() -> HttpFilter {
 }
 
 /// A route configuration with one virtual host: the listener's address has already said whose the request is.
-pub(crate) fn route_configuration(
-    name: String,
-    routes: Vec<Route>,
-    typed_per_filter_config: HashMap<String, Any>,
-) -> Resource {
-    let host = VirtualHost {
-        name: name.clone(),
-        domains: vec!["*".to_owned()],
-        routes,
-        typed_per_filter_config,
-        ..Default::default()
-    };
+pub(crate) fn route_configuration(host: VirtualHost) -> Resource {
+    let name = host.name.clone();
+    let host = VirtualHost { domains: vec!["*".to_owned()], ..host };
     let configuration = RouteConfiguration { name: name.clone(), virtual_hosts: vec![host], ..Default::default() };
     Resource::new(TypeUrl::Route, name, &configuration)
 }
 
 /// A route without a timeout: how long a request may take is the app's business.
-pub(crate) fn route(
-    name: &str,
-    matching: RouteMatch,
-    clusters: ClusterSpecifier,
-    retry_policy: Option<RetryPolicy>,
-) -> Route {
-    let action =
-        RouteAction { cluster_specifier: Some(clusters), timeout: seconds(0), retry_policy, ..Default::default() };
+pub(crate) fn route(name: &str, matching: RouteMatch, clusters: ClusterSpecifier) -> Route {
+    let action = RouteAction { cluster_specifier: Some(clusters), timeout: seconds(0), ..Default::default() };
     Route {
         name: name.to_owned(),
         r#match: Some(matching),

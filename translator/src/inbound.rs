@@ -3,12 +3,15 @@
 //! The listener depends on the `WorkloadKey` and telemetry alone; who may do what stands in routes (HTTP), validation
 //! contexts (TCP) and extensions (an audit of TCP), so that a change of policy closes no connection.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use smidge_mesh::{self as mesh, Grant, Inbound, Mode, PortSet, Protocol, Protocols};
 use smidge_xds::{Resource, TypeUrl};
 
-use envoy_types::pb::envoy::config::{core::v3::TypedExtensionConfig, route::v3::route_action::ClusterSpecifier};
+use envoy_types::pb::envoy::config::{
+    core::v3::TypedExtensionConfig,
+    route::v3::{VirtualHost, route_action::ClusterSpecifier},
+};
 
 use crate::{
     http, inbound_listener, listener, matching,
@@ -44,12 +47,15 @@ pub(crate) fn verdict(mode: Mode) -> Option<Verdict> {
 }
 
 fn route(inbound: &Inbound, port: InboundPort, protocol: Protocol) -> Resource {
-    let everything =
-        http::route("app", matching::every_request(), ClusterSpecifier::Cluster(name::INBOUND.to_owned()), None);
+    let to_the_app = ClusterSpecifier::Cluster(name::INBOUND.to_owned());
     let permitted = inbound.grants.iter().filter(|grant| is_about_http(grant, port, protocol));
     let policy = verdict(inbound.key.mode).map(|verdict| rbac::per_route(verdict, rbac::rules(port, permitted)));
-    let per_filter: HashMap<_, _> = policy.into_iter().map(|policy| (rbac::HTTP_FILTER.to_owned(), policy)).collect();
-    http::route_configuration(port.route(), vec![everything], per_filter)
+    http::route_configuration(VirtualHost {
+        name: port.route(),
+        routes: vec![http::route("app", matching::every_request(), to_the_app)],
+        typed_per_filter_config: policy.into_iter().map(|policy| (rbac::HTTP_FILTER.to_owned(), policy)).collect(),
+        ..Default::default()
+    })
 }
 
 /// Routes of an HTTPRouteGroup open HTTP ports only; an opaque port takes a grant for any protocol.

@@ -1,11 +1,11 @@
 //! A Service as its clients' sidecars see it: listeners at its addresses, routes, clusters.
 
-use std::{collections::HashMap, net::IpAddr};
+use std::net::IpAddr;
 
 use envoy_types::pb::envoy::config::{
     accesslog::v3::AccessLog,
     listener::v3::{FilterChain, FilterChainMatch, Listener},
-    route::v3::{Route, RouteMatch, WeightedCluster, route_action::ClusterSpecifier, weighted_cluster::ClusterWeight},
+    route::v3::{Route, VirtualHost, WeightedCluster, route_action::ClusterSpecifier, weighted_cluster::ClusterWeight},
 };
 use smidge_mesh::{self as mesh, HttpRoute, Protocol, ServiceName, ServicePort, Telemetry, WeightedBackend};
 use smidge_xds::Resource;
@@ -15,8 +15,7 @@ use crate::{
     base::cluster_resource,
     cluster,
     envoy::{number, seconds},
-    http::{self, route_configuration},
-    listener, matching, name, tcp,
+    http, listener, matching, name, tcp,
 };
 
 /// Clusters and routes of each port, and a listener at each address.
@@ -68,8 +67,9 @@ fn routes(service: &ServiceName, port: u16, spec: &ServicePort) -> Resource {
     let own = if is_direct(spec) { name::direct_http(service, port) } else { name::http(service, port) };
     let rules: &[HttpRoute] = if is_direct(spec) { &[] } else { &spec.routes };
     let mut routes: Vec<Route> = rules.iter().flat_map(route).collect();
-    routes.push(to_clusters("root", matching::every_request(), ClusterSpecifier::Cluster(own)));
-    route_configuration(name, routes, HashMap::new())
+    routes.push(http::route("root", matching::every_request(), ClusterSpecifier::Cluster(own)));
+    let retry_policy = Some(http::never_delivered());
+    http::route_configuration(VirtualHost { name, routes, retry_policy, ..Default::default() })
 }
 
 /// An Envoy route per match, all to the same backends.
@@ -79,11 +79,7 @@ fn route(rule: &HttpRoute) -> Vec<Route> {
         matches => matches.iter().map(matching::route_match).collect(),
     };
     let clusters = spread(&rule.backends);
-    matches.into_iter().map(|matching| to_clusters(&rule.name.0, matching, clusters.clone())).collect()
-}
-
-fn to_clusters(name: &str, matching: RouteMatch, clusters: ClusterSpecifier) -> Route {
-    http::route(name, matching, clusters, Some(http::never_delivered()))
+    matches.into_iter().map(|matching| http::route(&rule.name.0, matching, clusters.clone())).collect()
 }
 
 fn spread(backends: &[WeightedBackend]) -> ClusterSpecifier {
