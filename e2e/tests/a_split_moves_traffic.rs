@@ -1,6 +1,9 @@
 //! TrafficSplit on a real API server with real Envoys: measured traffic decides.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, SocketAddr},
+};
 
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -107,6 +110,7 @@ async fn headers_choose_a_version_weights_share_the_rest_and_late_backends_join(
     stores.buyer.call_until(200, stores.root, 80, &[]).await?;
     headers_alone(&stores).await?;
     headers_and_weights(&stores).await?;
+    the_root_among_its_backends(&stores).await?;
     a_late_backend(&stores).await
 }
 
@@ -131,6 +135,22 @@ async fn headers_and_weights(stores: &Stores) -> Result<()> {
     let (beta, rest) = (share("v2", &Value::Null, &beta), share("v2", &Value::Null, &rest));
     assert!((0.60..0.80).contains(&beta), "70 % of those with the header wanted, {beta} measured");
     assert!((0.13..0.27).contains(&rest), "20 % of the others wanted, {rest} measured");
+    Ok(())
+}
+
+/// Point 2: it means the root's own endpoints, never the split again; for connections as for requests.
+async fn the_root_among_its_backends(stores: &Stores) -> Result<()> {
+    stores.split(&[("store", 50), ("v2", 50)]).await?;
+    let sum = stores.answers(300, &[]).await?;
+    let canary = share("v2", &Value::Null, &sum);
+    assert!((0.37..0.63).contains(&canary), "50 % wanted, {canary} measured: {sum}");
+    let (address, mut seen) = (stores.address(90), BTreeSet::new());
+    // That one of two equal shares gets none of 20 is as likely as one in a million.
+    for _ in 0..20 {
+        let answer = stores.buyer.client(&["tcp", &address, "--send", "ping", "--bytes", "7"]).await?;
+        seen.insert(answer["received"].as_str().unwrap_or_default().to_owned());
+    }
+    assert_eq!(seen, BTreeSet::from(["v1:ping", "v2:ping"].map(str::to_owned)));
     Ok(())
 }
 

@@ -39,6 +39,7 @@ async fn every_protocol_reaches_its_pod() -> Result<()> {
     let mesh = Mesh { world, caller, pods: [v1, v2], outside };
 
     let split = mesh.split().await?;
+    every_host_means_the_root(&mesh, split[0]).await?;
     for ip in split {
         http(&mesh, ip).await?;
         tcp(&mesh, SocketAddr::new(ip, 90), SocketAddr::new(ip, 91)).await?;
@@ -96,6 +97,18 @@ async fn http(mesh: &Mesh, ip: IpAddr) -> Result<()> {
     }
     let is_upgraded = |answer: &Value| answer["status"] == 101 && answer["echoed"] == "hello";
     mesh.both_answer(&["web-socket", &http], |answer| named(answer, is_upgraded(answer))).await
+}
+
+/// Point 11 of the open points: the Host header chooses nothing and reaches the app unchanged.
+async fn every_host_means_the_root(mesh: &Mesh, ip: IpAddr) -> Result<()> {
+    for name in ["root", "root.protocols", "root.protocols.svc", "root.protocols.svc.cluster.local", "v9.elsewhere"] {
+        for host in ["", ".", ":80"].map(|end| format!("{name}{end}")) {
+            let answer = mesh.caller.call(ip, 80, &["--host", &host]).await?;
+            let seen: Value = serde_json::from_str(answer["body"].as_str().unwrap_or_default()).unwrap_or_default();
+            assert_eq!((&answer["status"], &seen["host"]), (&json!(200), &json!(host)), "{answer}");
+        }
+    }
+    Ok(())
 }
 
 /// TCP where the client speaks first, and where the server does.
