@@ -42,7 +42,7 @@ use smidge_xds::{Resource, TypeUrl};
 use crate::envoy::{ads, filter, number, seconds};
 
 /// What both sides have in common; routes come by RDS.
-pub(crate) fn manager(stat_prefix: &str, route: String, access_log: Vec<AccessLog>) -> HttpConnectionManager {
+pub(crate) fn server(stat_prefix: &str, route: String, access_log: Vec<AccessLog>) -> HttpConnectionManager {
     HttpConnectionManager {
         stat_prefix: stat_prefix.to_owned(),
         route_specifier: Some(RouteSpecifier::Rds(Rds { config_source: Some(ads()), route_config_name: route })),
@@ -82,8 +82,8 @@ pub(crate) fn http2() -> Http2ProtocolOptions {
 }
 
 /// The manager as a network filter.
-pub(crate) fn network_filter(manager: HttpConnectionManager) -> Filter {
-    filter("envoy.filters.network.http_connection_manager", manager)
+pub(crate) fn network_filter(server: HttpConnectionManager) -> Filter {
+    filter("envoy.filters.network.http_connection_manager", server)
 }
 
 /// An HTTP filter.

@@ -34,17 +34,17 @@ use crate::{
 };
 
 /// The manager for one port of a workload.
-pub(crate) fn manager(key: &WorkloadKey, port: InboundPort, access_log: Vec<AccessLog>) -> HttpConnectionManager {
-    let manager = http::manager(name::INBOUND, port.route(), access_log);
+pub(crate) fn server(key: &WorkloadKey, port: InboundPort, access_log: Vec<AccessLog>) -> HttpConnectionManager {
+    let server = http::server(name::INBOUND, port.route(), access_log);
     let permit = http::http_filter(rbac::HTTP_FILTER, rbac::http_default(verdict(key.mode)));
     HttpConnectionManager {
-        http_filters: [permit].into_iter().chain(manager.http_filters).collect(),
+        http_filters: [permit].into_iter().chain(server.http_filters).collect(),
         // The app may believe what its own sidecar says of the caller; a header of the caller's never passes.
         forward_client_cert_details: ForwardClientCertDetails::SanitizeSet.into(),
         set_current_client_cert_details: Some(SetCurrentClientCertDetails { uri: true, ..Default::default() }),
         local_reply_config: Some(refusal(key)),
         early_header_mutation_extensions: vec![unsteered()],
-        ..manager
+        ..server
     }
 }
 

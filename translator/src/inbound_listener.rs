@@ -120,7 +120,7 @@ impl ServerSide<'_> {
 
     fn http(&self, port: InboundPort) -> Vec<Filter> {
         let log = self.access_log(rbac::HTTP_FILTER);
-        vec![http::network_filter(inbound_http::manager(self.key, port, log))]
+        vec![http::network_filter(inbound_http::server(self.key, port, log))]
     }
 
     fn tcp(&self, port: InboundPort, proxy: fn(&str, String, Vec<AccessLog>) -> Filter) -> Vec<Filter> {

@@ -142,8 +142,8 @@ impl Destination {
     }
 
     fn http(&self) -> FilterChain {
-        let manager = http::manager(name::OUTBOUND, self.name.clone(), self.access_log());
-        listener::chain(vec![http::network_filter(manager)])
+        let server = http::server(name::OUTBOUND, self.name.clone(), self.access_log());
+        listener::chain(vec![http::network_filter(server)])
     }
 
     fn tcp(&self) -> FilterChain {
