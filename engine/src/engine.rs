@@ -237,3 +237,35 @@ impl Engine {
         update
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::{Namespace, Service};
+    use serde_json::json;
+    use smidge_compiler::{Digest, Kind};
+
+    use super::*;
+
+    fn shop() -> [Event; 2] {
+        let namespace = json!({"metadata": {"name": "shop", "labels": {"smidge.dev/inject": "enabled"}}});
+        let spec = json!({"clusterIP": "10.0.0.1", "ports": [{"port": 80}]});
+        let service = json!({"metadata": {"namespace": "shop", "name": "cart"}, "spec": spec});
+        let namespace: Namespace = serde_json::from_value(namespace).expect("a Namespace");
+        let service: Service = serde_json::from_value(service).expect("a Service");
+        [namespace.digest(), service.digest()].map(Event::Apply)
+    }
+
+    #[test]
+    fn drift_is_told_counted_and_mended() {
+        let mut engine = Engine::default();
+        engine.apply(shop());
+        assert_eq!(engine.verify().keys, Vec::<String>::new());
+        // What must not happen: the facts change behind the cache's back.
+        engine.snapshot.apply(Event::Delete(ObjectRef::new(Kind::Service, "shop", "cart")));
+        let drift = engine.verify();
+        assert_eq!(drift.keys, ["service cart.shop", "endpoints cart.shop", "peers cart.shop"]);
+        assert_eq!(engine.counters().drift, 3);
+        assert!(!drift.mending.update.shared.is_empty(), "what is too much is withdrawn");
+        assert_eq!(engine.verify().keys, Vec::<String>::new());
+    }
+}
