@@ -82,7 +82,7 @@ fn check(case: &Path) -> Result<(), String> {
 
 fn status(snapshot: &Snapshot, object: &ObjectRef) -> Option<Status> {
     let says: Vec<_> = diagnose(snapshot, object).iter().map(sentence).collect();
-    let Reach { services, accounts } = reach(snapshot, object);
+    let Reach { services, accounts, .. } = reach(snapshot, object);
     let accounts: BTreeSet<_> = accounts.iter().map(ServiceAccountName::to_string).collect();
     let is_worth_it = object.kind.has_status() || !says.is_empty();
     is_worth_it.then(|| Status { object: object.to_string(), says, services, accounts })

@@ -103,7 +103,7 @@ impl Touched {
         };
         reach.services.iter().any(|service| self.services.contains(service))
             || reach.accounts.iter().filter_map(|account| self.grants.get(account)).any(own)
-            || (object.kind == Kind::MeshConfig && is_dirty && self.is_published)
+            || (reach.everyone && is_dirty && self.is_published)
     }
 }
 
@@ -143,7 +143,7 @@ impl Effects {
         };
         let moved = touched.moves(object, &reach, is_dirty);
         let stays = before.map_or(Epoch::default(), |before| before.epoch);
-        let audience = workloads.audience(object, &reach);
+        let audience = workloads.audience(&reach);
         Some(State { generation, diagnostics, reach, epoch: if moved { epoch } else { stays }, audience })
     }
 

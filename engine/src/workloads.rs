@@ -9,7 +9,7 @@ use std::{
     sync::Arc,
 };
 
-use smidge_compiler::{Kind, ObjectRef, Reach};
+use smidge_compiler::Reach;
 use smidge_mesh::{Inbound, PodName, ServiceAccountName, WorkloadKey};
 use smidge_translator::translate_inbound;
 use smidge_xds::{Epoch, LayerChange, ProxyChange, ProxyId, Resource, WorkloadId};
@@ -66,8 +66,8 @@ impl Workloads {
     }
 
     /// Whom an object concerns. A MeshConfig concerns the whole mesh, and so does what clients carry.
-    pub(crate) fn audience(&self, object: &ObjectRef, reach: &Reach) -> Audience {
-        match object.kind == Kind::MeshConfig || !reach.services.is_empty() {
+    pub(crate) fn audience(&self, reach: &Reach) -> Audience {
+        match reach.everyone || !reach.services.is_empty() {
             true => Audience::Everyone,
             false => Audience::Workloads(self.reached(reach).map(|workload| workload.id).collect()),
         }

@@ -6,8 +6,8 @@ use smidge_mesh::{Protocol, ServiceAccountName, ServiceName};
 
 use crate::{
     Fact, ObjectRef, Snapshot,
-    compile::{meshed_pods, permission, protocol_of, splits},
-    facts::{PodFacts, ServiceFacts, SplitFacts, TargetFacts},
+    compile::{permission, protocol_of, splits},
+    facts::{SplitFacts, TargetFacts},
     link::Link,
 };
 
@@ -18,6 +18,8 @@ pub struct Reach {
     pub services: BTreeSet<ServiceName>,
     /// Service accounts whose pods' inbound side carries it: every workload key of theirs.
     pub accounts: BTreeSet<ServiceAccountName>,
+    /// Whether every meshed pod carries it, whatever Services and accounts there are (MeshConfig).
+    pub everyone: bool,
 }
 
 /// Where an object takes effect. Empty while it is not in force.
@@ -26,7 +28,9 @@ pub fn reach(snapshot: &Snapshot, object: &ObjectRef) -> Reach {
         Some(Fact::TrafficSplit(split)) => of_split(snapshot, split),
         Some(Fact::TrafficTarget(target)) => of_target(snapshot, target),
         Some(Fact::HttpRouteGroup(_) | Fact::TcpRoute(_)) => of_route(snapshot, object),
-        Some(Fact::MeshConfig(facts)) if facts.origin == snapshot.config().origin => everywhere(snapshot),
+        Some(Fact::MeshConfig(facts)) if facts.origin == snapshot.config().origin => {
+            Reach { everyone: true, ..Reach::default() }
+        }
         _ => Reach::default(),
     }
 }
@@ -54,16 +58,9 @@ fn of_target(snapshot: &Snapshot, target: &TargetFacts) -> Reach {
 fn of_route(snapshot: &Snapshot, route: &ObjectRef) -> Reach {
     let mut all = Reach::default();
     for object in snapshot.linked(&Link::Names(route.clone())) {
-        let Reach { services, accounts } = reach(snapshot, object);
+        let Reach { services, accounts, .. } = reach(snapshot, object);
         all.services.extend(services);
         all.accounts.extend(accounts);
     }
     all
-}
-
-fn everywhere(snapshot: &Snapshot) -> Reach {
-    Reach {
-        services: snapshot.services().map(ServiceFacts::name).collect(),
-        accounts: meshed_pods(snapshot).map(PodFacts::account).collect(),
-    }
 }
