@@ -37,6 +37,11 @@ fn too_large(reason: String) -> Unfit {
     Unfit { code: codes::REGEX_TOO_LARGE, reason }
 }
 
+/// Does the expression mean the same to Envoy as to us, and is it small enough?
+pub fn is_fit(pattern: &str) -> bool {
+    check(pattern).is_ok()
+}
+
 /// Checks an expression.
 pub(crate) fn check(pattern: &str) -> Verdict<()> {
     if pattern.len() > LONGEST {

@@ -113,8 +113,7 @@ impl Manifests {
     }
 
     /// Takes one text in place of all files.
-    #[cfg(test)]
-    pub(crate) fn replace_text(&mut self, text: &str) {
+    pub fn replace_text(&mut self, text: &str) {
         self.replace(Texts::from([(PathBuf::from("test.yaml"), text.to_owned())]));
     }
 
