@@ -47,5 +47,9 @@ crds: ## Write manifests/crds/ anew from the types
 	@UPDATE=1 cargo test --locked --quiet -p smidge-crds
 
 .PHONY: clean-e2e
-clean-e2e: ## Remove the cache of tools
+clean-e2e: ## Take away what killed test runs have left
+	@$(TOOLS)/clean.sh
+
+.PHONY: clean-tools
+clean-tools: ## Remove the cache of tools
 	rm -rf "$(SMIDGE_CACHE)"/{bin,gomod,gocache} "$(SMIDGE_CACHE)"/{envoy,cargo-deny}-*

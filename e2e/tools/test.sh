@@ -16,6 +16,7 @@ step() {
 finish() {
   local status=$?
   [ -z "${current:-}" ] || table+=("$(printf '%6d s  %s: FAILED' $((SECONDS - began)) "$current")")
+  "$tools/clean.sh"
   printf '\nWhere the time went\n'
   printf '%s\n' "${table[@]:-}"
   printf '%6d s  all\n' "$SECONDS"
