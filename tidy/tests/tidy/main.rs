@@ -1,6 +1,5 @@
 //! The house in order: what reviews would otherwise say again and again. Each rule says what to do when it is broken.
 
-mod cases;
 mod lengths;
 mod map;
 mod purity;
