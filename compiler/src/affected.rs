@@ -163,6 +163,9 @@ impl Dirty {
             self.headless_at(snapshot, slice);
         }
         for address in &pod.addresses {
+            // Whose an address is may change with any pod that has it.
+            let others = snapshot.linked(&Link::PodAddress(*address)).filter_map(|object| snapshot.pod_at(object));
+            self.workloads.extend(others.map(PodFacts::name));
             let virtual_too =
                 snapshot.linked(&Link::Virtual(*address)).filter_map(|object| snapshot.service_at(object));
             self.services.extend(virtual_too.map(ServiceFacts::name));

@@ -20,6 +20,8 @@ pub mod manifest;
 mod object;
 pub mod pattern;
 mod snapshot;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use affected::{Dirty, affected};
 pub use compile::{

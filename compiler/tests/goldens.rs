@@ -24,6 +24,8 @@ struct Status {
     services: BTreeSet<ServiceName>,
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     accounts: BTreeSet<String>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    everyone: bool,
 }
 
 #[test]
@@ -82,10 +84,10 @@ fn check(case: &Path) -> Result<(), String> {
 
 fn status(snapshot: &Snapshot, object: &ObjectRef) -> Option<Status> {
     let says: Vec<_> = diagnose(snapshot, object).iter().map(sentence).collect();
-    let Reach { services, accounts, .. } = reach(snapshot, object);
+    let Reach { services, accounts, everyone } = reach(snapshot, object);
     let accounts: BTreeSet<_> = accounts.iter().map(ServiceAccountName::to_string).collect();
     let is_worth_it = object.kind.has_status() || !says.is_empty();
-    is_worth_it.then(|| Status { object: object.to_string(), says, services, accounts })
+    is_worth_it.then(|| Status { object: object.to_string(), says, services, accounts, everyone })
 }
 
 fn sentence(diagnostic: &Diagnostic) -> String {

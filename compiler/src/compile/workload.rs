@@ -1,10 +1,13 @@
 //! What a pod's inbound side is compiled for.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use smidge_mesh::{Identity, PodName, Protocol, WorkloadKey};
 
-use super::{endpoints::slices_of, protocol_of, services_with_address};
+use super::{
+    endpoints::{pod_with_address, slices_of},
+    protocol_of, services_with_address,
+};
 use crate::{
     Snapshot,
     facts::{PodFacts, ServiceFacts, ServicePortFacts, TargetPort},
@@ -59,7 +62,8 @@ pub(crate) fn services_of<'a>(snapshot: &'a Snapshot, pod: &PodFacts) -> Vec<&'a
     let labels = pod.labels.iter().map(|(key, value)| Link::Selector(namespace.clone(), key.clone(), value.clone()));
     let selecting = labels.flat_map(|label| snapshot.linked(&label)).filter_map(|object| snapshot.service_at(object));
     let mut services: Vec<_> = selecting.filter(|facts| facts.selects(&pod.labels)).collect();
-    for address in &pod.addresses {
+    let is_own = |address: &&IpAddr| pod_with_address(snapshot, **address).is_some_and(|owner| owner.origin == pod.origin);
+    for address in pod.addresses.iter().filter(is_own) {
         let listing = services_with_address(snapshot, *address).into_iter();
         services.extend(listing.filter(|facts| facts.selector.is_empty() && facts.origin.namespace == *namespace));
     }
