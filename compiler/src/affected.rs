@@ -165,7 +165,10 @@ impl Dirty {
         for address in &pod.addresses {
             // Whose an address is may change with any pod that has it.
             let others = snapshot.linked(&Link::PodAddress(*address)).filter_map(|object| snapshot.pod_at(object));
-            self.workloads.extend(others.map(PodFacts::name));
+            for other in others {
+                self.workloads.insert(other.name());
+                self.account(snapshot, &other.account());
+            }
             let virtual_too =
                 snapshot.linked(&Link::Virtual(*address)).filter_map(|object| snapshot.service_at(object));
             self.services.extend(virtual_too.map(ServiceFacts::name));

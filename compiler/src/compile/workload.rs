@@ -62,7 +62,8 @@ pub(crate) fn services_of<'a>(snapshot: &'a Snapshot, pod: &PodFacts) -> Vec<&'a
     let labels = pod.labels.iter().map(|(key, value)| Link::Selector(namespace.clone(), key.clone(), value.clone()));
     let selecting = labels.flat_map(|label| snapshot.linked(&label)).filter_map(|object| snapshot.service_at(object));
     let mut services: Vec<_> = selecting.filter(|facts| facts.selects(&pod.labels)).collect();
-    let is_own = |address: &&IpAddr| pod_with_address(snapshot, **address).is_some_and(|owner| owner.origin == pod.origin);
+    let is_own =
+        |address: &&IpAddr| pod_with_address(snapshot, **address).is_some_and(|owner| owner.origin == pod.origin);
     for address in pod.addresses.iter().filter(is_own) {
         let listing = services_with_address(snapshot, *address).into_iter();
         services.extend(listing.filter(|facts| facts.selector.is_empty() && facts.origin.namespace == *namespace));
