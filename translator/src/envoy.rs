@@ -61,9 +61,10 @@ pub(crate) fn starting_with(text: impl Into<String>) -> StringMatcher {
     string_matcher(MatchPattern::Prefix(text.into()))
 }
 
-/// An RE2 expression over the whole text.
+/// An RE2 expression over the whole text. An empty one, which is fit and fits the empty text, Envoy would refuse.
 pub(crate) fn fully(regex: impl Into<String>) -> StringMatcher {
-    string_matcher(MatchPattern::SafeRegex(RegexMatcher { regex: regex.into(), ..Default::default() }))
+    let regex = Some(regex.into()).filter(|regex| !regex.is_empty()).unwrap_or_else(|| "(?:)".to_owned());
+    string_matcher(MatchPattern::SafeRegex(RegexMatcher { regex, ..Default::default() }))
 }
 
 fn string_matcher(pattern: MatchPattern) -> StringMatcher {
