@@ -17,8 +17,9 @@ test: ## Run everything that a change must pass
 	@$(TOOLS)/test.sh
 
 .PHONY: bench
-bench: ## Measure latency, CPU and memory; small size (ARGS="--full" for the table of docs/benchmarks.md)
+bench: ## Measure latency, CPU and memory; small size (ARGS="--clients 2000" for the table of docs/benchmarks.md)
 	@cargo run --release --locked --quiet -p smidge-bench -- $(ARGS)
+	@cargo run --release --locked --quiet -p smidge-engine --example build_time
 
 .PHONY: tools
 tools: ## Install what the tests run: Debian packages, Envoy, etcd, kube-apiserver, kubectl
