@@ -3,9 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "clippy knows tests by their attribute, not what they share")]
 
 use std::{
-    env, fs,
+    fs,
     io::{BufRead, BufReader},
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Output, Stdio},
 };
 
@@ -22,19 +22,9 @@ fn folder() -> TempDir {
     folder
 }
 
-/// The control plane: `$SMIDGE`, else built now, since it is no binary of this package.
-fn smidge() -> PathBuf {
-    if let Some(built) = env::var_os("SMIDGE") {
-        return built.into();
-    }
-    let built = Command::new(env!("CARGO")).args(["build", "--quiet", "-p", "smidge"]).status().unwrap();
-    assert!(built.success());
-    Path::new(env!("CARGO_BIN_EXE_bookstore-demo")).with_file_name("smidge")
-}
-
 fn demo(folder: &Path, time: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bookstore-demo"));
-    command.arg(folder).args(["--for", time]).env("SMIDGE", smidge()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.arg(folder).args(["--for", time]).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 
