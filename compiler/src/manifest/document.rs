@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use smidge_crds::{HTTPRouteGroup, MeshConfig, TCPRoute, TrafficSplit, TrafficTarget, UDPRoute};
 
+use super::pod::ReadPod;
 use crate::{Digest, Fact, facts::SIDECAR};
 
 /// A label or annotation that keeps a pod out of the mesh.
@@ -105,7 +106,7 @@ impl Document<'_> {
         match (group, head.kind.as_str()) {
             ("", "Namespace") => self.plain(self.parse::<Namespace>(false)?),
             ("", "Service") => self.plain(self.parse::<Service>(false)?),
-            ("", "Pod") => Ok(Some(pod(self.named(self.parse(false)?)?))),
+            ("", "Pod") => Ok(Some(pod(self.named(self.parse::<ReadPod>(false)?.into())?))),
             ("discovery.k8s.io", "EndpointSlice") => self.plain(self.parse::<EndpointSlice>(false)?),
             ("split.smi-spec.io", "TrafficSplit") => self.plain(self.custom::<TrafficSplit>("v1alpha4", &head)?),
             ("access.smi-spec.io", "TrafficTarget") => self.plain(self.custom::<TrafficTarget>("v1alpha3", &head)?),

@@ -6,6 +6,7 @@
 
 mod document;
 mod endpoints;
+mod pod;
 
 use std::{collections::BTreeMap, sync::Arc};
 
