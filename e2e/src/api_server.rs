@@ -14,9 +14,9 @@ use nix::sys::signal::Signal;
 use tempfile::TempDir;
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
+use crate::Tool;
 use crate::daemon::Daemon;
 use crate::pki::Pki;
-use crate::tool::Tool;
 use crate::wait::eventually;
 
 const READY: Duration = Duration::from_secs(120);

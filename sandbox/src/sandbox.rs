@@ -12,7 +12,7 @@ use std::{
 };
 
 use crate::{
-    Error, Pod, PodSpec,
+    Error, Pod, PodSpec, Tool,
     envoy::{self, tail},
     holder::Holder,
     leftovers::Folder,
@@ -106,7 +106,7 @@ impl Sandbox {
         if let Some(path) = self.inner.envoy.get() {
             return Ok(path.clone());
         }
-        let path = self.program(&envoy::find()?)?;
+        let path = self.program(&Tool::Envoy.path()?)?;
         Ok(self.inner.envoy.get_or_init(|| path).clone())
     }
 

@@ -3,8 +3,9 @@
 
 mod support;
 
-use std::{path::Path, path::PathBuf, process::Stdio, sync::Arc, time::Instant};
+use std::{path::Path, process::Stdio, sync::Arc, time::Instant};
 
+use smidge_sandbox::Tool;
 use smidge_xds::TypeUrl;
 use smidge_xds_server::{Limits, NoResolver};
 use support::{PROXY, TestServer, cluster, endpoints, listener, remove, route};
@@ -37,22 +38,10 @@ static_resources:
         explicit_http_config: {http2_protocol_options: {}}
 "#;
 
-/// `$ENVOY`, else the one in the cache of the test tools.
-fn envoy_path() -> PathBuf {
-    if let Some(path) = std::env::var_os("ENVOY") {
-        return path.into();
-    }
-    let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
-    let cache = std::env::var_os("SMIDGE_CACHE").map_or_else(|| home.join(".cache/smidge"), PathBuf::from);
-    let pythons = std::fs::read_dir(cache.join("envoy-1.40.0/lib")).into_iter().flatten().flatten();
-    let candidates = pythons.map(|python| python.path().join("site-packages/envoy/_bin/envoy"));
-    candidates.into_iter().find(|path| path.exists()).expect("no Envoy: set ENVOY or run `make tools`")
-}
-
 /// Starts Envoy as `PROXY`; it is killed when dropped.
 fn start_envoy(dir: &Path) -> Child {
     let log = std::fs::File::create(dir.join("envoy.log")).unwrap();
-    Command::new(envoy_path())
+    Command::new(Tool::Envoy.path().unwrap_or_else(|error| panic!("{error}")))
         .args(["--config-yaml", &BOOTSTRAP.replace("DIR", dir.to_str().unwrap())])
         .args(["--service-node", PROXY, "--service-cluster", "test", "--use-dynamic-base-id"])
         .args(["--concurrency", "1", "--log-level", "warn"])

@@ -5,7 +5,7 @@
 
 use std::{
     collections::BTreeMap,
-    env, fs,
+    fs,
     io::{Read, Write},
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
@@ -16,6 +16,7 @@ use std::{
 
 use serde_json::{Map, Value, json};
 use smidge_injector::{Bootstrap, bootstrap};
+use smidge_sandbox::Tool;
 use smidge_xds::{Resource, TypeUrl};
 
 /// Loads resources, and the certificate that they need, into a real Envoy.
@@ -39,7 +40,7 @@ impl Drop for Running {
 }
 
 fn start(folder: &Path) -> Child {
-    let envoy = env::var_os("ENVOY").expect("set ENVOY to the path of a stock Envoy, as `make test` does");
+    let envoy = Tool::Envoy.path().unwrap_or_else(|error| panic!("{error}"));
     let log = fs::File::create(folder.join("log")).unwrap();
     // Root may make a network namespace; others may with a user namespace around it.
     Command::new("setpriv")
