@@ -1,14 +1,15 @@
 //! A running control plane without its sources: the loop, the hub and the server on its socket.
 
-use std::{convert::Infallible, path::PathBuf, sync::Arc};
+use std::{convert::Infallible, path::PathBuf, sync::Arc, time::Duration};
 
+use futures::StreamExt;
 use smidge_report::Limits as StatusLimits;
 use smidge_xds_server::{Hub, Limits, NodeId, serve};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinHandle,
 };
-use tokio_stream::{StreamExt, wrappers::UnixListenerStream};
+use tokio_stream::wrappers::UnixListenerStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -19,6 +20,9 @@ use crate::{
     socket::{self, Socket},
     statuses::{Order, Statuses},
 };
+
+/// How long nothing is accepted after a connection could not be.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What every control plane needs, whatever its objects come from.
 #[derive(Clone, Debug)]
@@ -95,10 +99,14 @@ impl Plane {
 }
 
 async fn serve_on(listener: tokio::net::UnixListener, hub: Arc<Hub>, shutdown: CancellationToken) {
-    // A connection that could not be accepted is its client's matter; the next one can be.
-    let incoming = UnixListenerStream::new(listener).filter_map(|stream| {
-        let stream = stream.inspect_err(|error| tracing::warn!(%error, "a connection was not accepted"));
-        stream.ok().map(Ok::<_, Infallible>)
+    let incoming = UnixListenerStream::new(listener).filter_map(async |stream| match stream {
+        Ok(stream) => Some(Ok::<_, Infallible>(stream)),
+        Err(error) => {
+            tracing::warn!(%error, "a connection was not accepted; see the limit of open files (ulimit -n)");
+            // Most likely no file is left to open, and the next try would fail at once.
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            None
+        }
     });
     if let Err(error) = serve(hub, Arc::new(NodeId), incoming, shutdown.clone()).await {
         tracing::error!(error = &error as &dyn std::error::Error, "the server ended");

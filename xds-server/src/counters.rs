@@ -50,6 +50,12 @@ counters! {
     streams_refused,
     /// Streams ended because they broke a limit.
     violations,
+    /// Streams ended because a response was not answered in time.
+    unanswered,
+    /// Connections refused: too many.
+    connections_refused,
+    /// Connections closed: no stream on them for long, or one that was ended and is not read.
+    connections_closed,
 }
 
 pub(crate) fn add(counter: &AtomicU64, n: u64) {

@@ -4,13 +4,17 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryRequest;
-use smidge_xds::{ProxyId, Resource, Update};
-use tokio::sync::{Notify, watch};
+use smidge_xds::{ProxyId, Resource, TypeUrl, Update};
+use tokio::{
+    sync::{Notify, watch},
+    time::MissedTickBehavior,
+};
 
 use crate::{
     Counters, Limits, Reported, Resolve,
     body::Chunks,
-    protocol::{Ended, Machine, Next, StreamId, Wanted},
+    connection::Line,
+    protocol::{Ended, Machine, Next, StreamId, TICKS, Wanted},
 };
 
 /// Where updates are published, streams are served from, and reports are read.
@@ -27,7 +31,14 @@ pub struct Hub {
 struct State {
     machine: Machine,
     /// By stream.
-    wakers: Vec<Arc<Notify>>,
+    tasks: Vec<StreamTask>,
+}
+
+/// How a stream's task is reached.
+#[derive(Default)]
+struct StreamTask {
+    waker: Arc<Notify>,
+    line: Arc<Line>,
 }
 
 impl Hub {
@@ -36,7 +47,7 @@ impl Hub {
         let counters = Arc::new(Counters::default());
         let machine = Machine::new(limits, counters.clone(), &resolver.names());
         Arc::new(Self {
-            state: Mutex::new(State { machine, wakers: Vec::new() }),
+            state: Mutex::new(State { machine, tasks: Vec::new() }),
             limits,
             counters,
             resolver,
@@ -93,15 +104,37 @@ impl Hub {
         let _ = self.published.subscribe().wait_for(|published| *published).await;
     }
 
-    pub(crate) fn open(self: &Arc<Self>, proxy: &ProxyId) -> Result<OpenStream, Ended> {
-        let (id, waker) = self.change_with(|state| {
+    pub(crate) fn open(self: &Arc<Self>, proxy: &ProxyId, line: Arc<Line>) -> Result<OpenStream, Ended> {
+        let waker = Arc::new(Notify::new());
+        let task = StreamTask { waker: waker.clone(), line };
+        let id = self.change_with(|state| {
             let id = state.machine.open(proxy)?;
-            state.wakers.resize_with(state.wakers.len().max(id as usize + 1), Arc::default);
-            let waker = Arc::new(Notify::new());
-            state.wakers[id as usize] = waker.clone();
-            Ok((id, waker))
+            state.tasks.resize_with(state.tasks.len().max(id as usize + 1), StreamTask::default);
+            state.tasks[id as usize] = task;
+            Ok(id)
         })?;
         Ok(OpenStream { hub: self.clone(), id, waker })
+    }
+
+    /// Ends, for ever, the streams whose clients do not answer, and the connections of those that do not even read.
+    pub(crate) async fn end_the_silent(&self) {
+        let mut ticks = tokio::time::interval(self.limits.answer / TICKS);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            for (proxy, type_url) in self.tick() {
+                let waited = self.limits.answer;
+                tracing::warn!(%proxy, %type_url, ?waited, "no answer to a response; the stream is ended, so that Envoy opens another");
+            }
+        }
+    }
+
+    fn tick(&self) -> Vec<(ProxyId, TypeUrl)> {
+        self.change_with(|state| {
+            let ticked = state.machine.tick();
+            ticked.stuck.iter().for_each(|stream| state.tasks[*stream as usize].line.close());
+            ticked.unanswered
+        })
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut Machine) -> T) -> T {
@@ -112,7 +145,7 @@ impl Hub {
         let mut state = self.lock();
         let result = change(&mut state);
         let woken = state.machine.woken();
-        let wakers: Vec<_> = woken.into_iter().map(|stream| state.wakers[stream as usize].clone()).collect();
+        let wakers: Vec<_> = woken.into_iter().map(|stream| state.tasks[stream as usize].waker.clone()).collect();
         let moved = state.machine.has_reports();
         drop(state);
         wakers.iter().for_each(|waker| waker.notify_one());

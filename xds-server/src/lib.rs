@@ -20,6 +20,7 @@
 //! [`xds::ProxyId`], a resource opaque bytes with a name. State-of-the-world ADS and on-demand discovery are not in it.
 
 mod body;
+mod connection;
 mod counters;
 #[cfg(any(test, feature = "exercise"))]
 pub mod exercise;

@@ -5,6 +5,8 @@ use std::time::Duration;
 /// What the server spends on its clients at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
+    /// Connections at a time; one more is closed at once.
+    pub connections: usize,
     /// Streams at a time, those that have not said who they are included.
     pub streams: usize,
     /// Streams of one proxy at a time. A second one is normal for a moment (a reconnect whose old connection is not
@@ -24,8 +26,15 @@ pub struct Limits {
     pub request_burst: u32,
     /// … and per second after that; what is more waits in the client.
     pub requests_per_second: u32,
+    /// How long a connection may be without a stream before it is closed (at most twice as long). Longer than Envoy
+    /// waits between two tries to open one (30 s).
+    pub unused_connection: Duration,
     /// How long a new stream may take to say who it is.
     pub first_request: Duration,
+    /// How long a client may take to answer a response: what comes after it in the order of warming waits for the
+    /// answer. Then (a tenth later at most) the stream is ended, so that its Envoy opens another. Longer than Envoy
+    /// withholds the answer to clusters whose endpoints or secrets do not come (15 s).
+    pub answer: Duration,
     /// A connection that is silent is asked for a sign of life this often …
     pub keepalive_interval: Duration,
     /// … and closed when it gives none in this time.
@@ -37,6 +46,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            connections: 20_000,
             streams: 20_000,
             streams_per_proxy: 2,
             streams_per_connection: 4,
@@ -46,7 +56,9 @@ impl Default for Limits {
             response_bytes: 256 << 10,
             request_burst: 10_000,
             requests_per_second: 500,
+            unused_connection: Duration::from_secs(60),
             first_request: Duration::from_secs(10),
+            answer: Duration::from_secs(30),
             keepalive_interval: Duration::from_secs(30),
             keepalive_timeout: Duration::from_secs(10),
             drain: Duration::ZERO,

@@ -23,6 +23,7 @@ use tonic::{
 use crate::{
     Hub, Identify, Peer,
     body::ResponseBody,
+    connection::{Caller, admit},
     counters::add,
     inbound::Inbound,
     protocol::Ended,
@@ -50,7 +51,7 @@ where
 {
     let limits = *hub.limits();
     let streams = Arc::new(Semaphore::new(limits.streams.min(Semaphore::MAX_PERMITS)));
-    let service = Ads { hub, identify, streams, shutdown: shutdown.clone() };
+    let service = Ads { hub: hub.clone(), identify, streams, shutdown: shutdown.clone() };
     let server = Server::builder()
         .http2_keepalive_interval(Some(limits.keepalive_interval))
         .http2_keepalive_timeout(Some(limits.keepalive_timeout))
@@ -58,7 +59,7 @@ where
         .initial_stream_window_size(WINDOW_BYTES)
         .initial_connection_window_size(WINDOW_BYTES)
         .add_service(service)
-        .serve_with_incoming_shutdown(incoming, shutdown.clone().cancelled_owned());
+        .serve_with_incoming_shutdown(admit(hub.clone(), incoming), shutdown.clone().cancelled_owned());
     let overdue = async {
         shutdown.cancelled().await;
         tokio::time::sleep(limits.drain + GRACE).await;
@@ -66,6 +67,7 @@ where
     tokio::select! {
         served = server => served,
         () = overdue => Ok(()),
+        () = hub.end_the_silent() => Ok(()),
     }
 }
 
@@ -88,7 +90,9 @@ impl Ads {
     async fn open(self, request: http::Request<Body>) -> Result<Session, Status> {
         let permit = self.streams.clone().try_acquire_owned();
         let permit = permit.map_err(|_| status(Ended::TooMany))?;
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
+        let line = Caller::take(&mut head.extensions);
+        let in_use = line.stream();
         let (metadata, extensions) = (MetadataMap::from_headers(head.headers), head.extensions);
         let mut inbound = Inbound::new(body, self.hub.limits().request_bytes);
         let first = self.first_request(&mut inbound).await?;
@@ -100,10 +104,10 @@ impl Ads {
             () = self.hub.wait_for_first() => {}
             () = self.shutdown.cancelled() => return Err(Status::unavailable("the server shuts down")),
         }
-        let stream = self.hub.open(&proxy).map_err(status)?;
+        let stream = self.hub.open(&proxy, line).map_err(status)?;
         let pace = Pace::new(self.hub.limits());
         let (hub, shutdown, own) = (self.hub, self.shutdown, StreamMap::new());
-        let mut session = Session { hub, proxy, stream, inbound, shutdown, _permit: permit, pace, own };
+        let mut session = Session { hub, proxy, stream, inbound, shutdown, _permit: permit, _use: in_use, pace, own };
         session.receive(first)?;
         Ok(session)
     }

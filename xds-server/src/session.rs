@@ -13,6 +13,7 @@ use tonic::Status;
 
 use crate::{
     Hub, Limits,
+    connection::InUse,
     hub::OpenStream,
     inbound::Inbound,
     protocol::{Ended, Next, Response, Wanted},
@@ -27,6 +28,8 @@ pub(crate) struct Session {
     pub(crate) shutdown: CancellationToken,
     /// Counts it among the streams of the server.
     pub(crate) _permit: OwnedSemaphorePermit,
+    /// Counts it among the streams of its connection.
+    pub(crate) _use: InUse,
     pub(crate) pace: Pace,
     /// What is resolved for its proxy.
     pub(crate) own: StreamMap<Wanted, BoxStream<'static, Arc<Resource>>>,
@@ -114,6 +117,7 @@ pub(crate) fn status(why: Ended) -> Status {
         Ended::Replaced => Status::aborted(why.to_string()),
         Ended::TooMany => Status::resource_exhausted(why.to_string()),
         Ended::Violation => Status::invalid_argument(why.to_string()),
+        Ended::Unanswered(_) => Status::deadline_exceeded(why.to_string()),
     }
 }
 

@@ -4,74 +4,20 @@
 
 mod support;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use envoy_types::pb::envoy::{
-    config::core::v3::Node,
-    extensions::transport_sockets::tls::v3::Secret,
-    service::discovery::v3::{
-        DeltaDiscoveryRequest, DeltaDiscoveryResponse,
-        aggregated_discovery_service_client::AggregatedDiscoveryServiceClient,
-    },
-};
+use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::Secret;
 use futures::stream::{BoxStream, StreamExt};
 use smidge_xds::{Epoch, Name, ProxyChange, ProxyId, Resource, TypeUrl, Update};
 use smidge_xds_server::{Limits, NoResolver, Resolve};
-use support::{PROXY, TestServer, cluster, route};
-use tokio::{sync::mpsc, time::timeout};
-use tokio_stream::wrappers::{UnboundedReceiverStream, WatchStream};
-use tonic::{Code, Status, Streaming, transport::Endpoint};
-
-/// A client's stream: what it sends, and what comes.
-struct Stream {
-    requests: mpsc::UnboundedSender<DeltaDiscoveryRequest>,
-    responses: Streaming<DeltaDiscoveryResponse>,
-}
-
-impl Stream {
-    async fn open(server: &TestServer, node: &str, first: TypeUrl, names: &[&str]) -> Result<Self, Status> {
-        Self::open_at(server.socket(), node, first, names).await
-    }
-
-    async fn open_at(socket: PathBuf, node: &str, first: TypeUrl, names: &[&str]) -> Result<Self, Status> {
-        let channel = Endpoint::from_shared(format!("unix:{}", socket.display())).unwrap().connect_lazy();
-        let (requests, outbound) = mpsc::unbounded_channel();
-        let node = Node { id: node.into(), ..Default::default() };
-        requests.send(DeltaDiscoveryRequest { node: Some(node), ..subscribe(first, names) }).unwrap();
-        let mut client = AggregatedDiscoveryServiceClient::new(channel);
-        let responses = client.delta_aggregated_resources(UnboundedReceiverStream::new(outbound)).await?.into_inner();
-        Ok(Self { requests, responses })
-    }
-
-    async fn next(&mut self) -> Result<DeltaDiscoveryResponse, Status> {
-        let next = timeout(Duration::from_secs(10), self.responses.message()).await.expect("a response in time");
-        next.map(|response| response.expect("the stream goes on"))
-    }
-
-    fn send(&self, request: DeltaDiscoveryRequest) {
-        self.requests.send(request).unwrap();
-    }
-}
-
-fn subscribe(type_url: TypeUrl, names: &[&str]) -> DeltaDiscoveryRequest {
-    DeltaDiscoveryRequest {
-        type_url: type_url.as_str().into(),
-        resource_names_subscribe: names.iter().map(ToString::to_string).collect(),
-        ..Default::default()
-    }
-}
-
-fn acknowledge(response: &DeltaDiscoveryResponse) -> DeltaDiscoveryRequest {
-    DeltaDiscoveryRequest {
-        type_url: response.type_url.clone(),
-        response_nonce: response.nonce.clone(),
-        ..Default::default()
-    }
-}
-
-fn names(response: &DeltaDiscoveryResponse) -> Vec<&str> {
-    response.resources.iter().map(|resource| resource.name.as_str()).collect()
-}
+use support::{
+    PROXY, TestServer,
+    client::{Stream, acknowledge, names},
+    cluster, route,
+};
+use tokio::time::timeout;
+use tokio_stream::wrappers::WatchStream;
+use tonic::Code;
 
 fn start(limits: Limits) -> TestServer {
     TestServer::start(limits, Arc::new(NoResolver))

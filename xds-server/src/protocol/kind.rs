@@ -19,6 +19,8 @@ pub(super) struct InFlight {
     pub(super) since: Epoch,
     /// When it is about one resource only: which version of it.
     pub(super) only: Option<(Id, Option<Version>)>,
+    /// For how many ticks it has not been answered.
+    pub(super) age: u32,
 }
 
 /// The state of one type in one stream.

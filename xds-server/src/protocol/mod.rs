@@ -11,6 +11,7 @@
 mod answer;
 mod kind;
 mod order;
+mod overdue;
 mod request;
 mod response;
 mod send;
@@ -22,6 +23,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
+pub use overdue::{TICKS, Ticked};
 pub use response::Response;
 use roaring::RoaringBitmap;
 use smidge_xds::{Epoch, LayerChange, Name, ProxyChange, ProxyId, Resource, TypeUrl, Update, Version, WorkloadId};
@@ -61,6 +63,9 @@ pub enum Ended {
     /// It subscribes to too many names, or to one that is too long.
     #[error("the request names too many resources, or one with too long a name")]
     Violation,
+    /// It did not answer a response.
+    #[error("a response of type {0} was not answered in time; Envoy will ask again")]
+    Unanswered(TypeUrl),
 }
 
 /// A name that the stream has subscribed to and that has to be resolved for its proxy.

@@ -118,7 +118,7 @@ fn put_under_way(kind: &mut Kind, part: Part, batch: &Batch, nonce: u64, epoch: 
     let version = batch.resources.first().map(|resource| resource.version);
     let only = batch.ids.min().filter(|_| batch.ids.len() == 1).map(|id| (id, version));
     let ids = batch.ids.clone();
-    kind.in_flight = Some(InFlight { nonce, ids, removes: part != Part::Sets, since, only });
+    kind.in_flight = Some(InFlight { nonce, ids, removes: part != Part::Sets, since, only, age: 0 });
 }
 
 /// Each cluster that was sent is followed by its endpoints, changed or not: Envoy does not ask for them again, and

@@ -45,6 +45,8 @@ pub(super) struct Stream {
     pub(super) own: Vec<Own>,
     pub(super) last_nonce: u64,
     pub(super) ended: Option<Ended>,
+    /// For how many ticks it has been ended and not closed.
+    pub(super) ended_for: u32,
     /// Its task has been woken and has not yet found that there is nothing to do.
     pub(super) awake: bool,
     /// It has once acknowledged everything, listeners included.
@@ -63,6 +65,7 @@ impl Stream {
             own: Vec::new(),
             last_nonce: 0,
             ended: None,
+            ended_for: 0,
             awake: true,
             served: false,
             rejected: Arc::default(),

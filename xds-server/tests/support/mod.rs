@@ -1,6 +1,8 @@
 //! A server on a Unix socket, resources to publish, and waiting for reports.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub(crate) mod client;
+
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use envoy_types::pb::{
