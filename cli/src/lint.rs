@@ -37,10 +37,19 @@ pub(crate) fn run(args: &Lint) -> anyhow::Result<ExitCode> {
     let problems = manifests.problems();
     let unreadable = problems.iter().map(of_problem);
     let mut findings: Vec<_> = unreadable.chain(diagnostics.iter().map(|d| of_diagnostic(d, &manifests))).collect();
+    if let Findings::Text = args.output {
+        findings.extend(manifests.unused().map(note_unused));
+    }
     findings.sort_by_key(|finding| (finding.path, finding.line));
     print(&findings, args.output)?;
     let has_errors = findings.iter().any(|finding| finding.severity == Severity::Error);
     Ok(if has_errors { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Nothing is wrong, but who lints the file may have thought that it says something.
+fn note_unused(path: &Path) -> Finding<'_> {
+    let message = "no object in it is of a kind that Smidge reads";
+    Finding { path: Some(path), line: None, severity: Severity::Info, code: None, object: None, field: "", message }
 }
 
 /// Reads everything that the paths name.

@@ -86,6 +86,56 @@ fn lint_fails_on_a_document_that_cannot_be_read_and_reads_the_others() {
     assert_eq!((&findings[1]["field"], &findings[1]["line"]), (&"spec.backends[1].service".into(), &17.into()));
 }
 
+/// As `kubectl get -o yaml` writes them, each in its first version.
+const LIST: &str = "\
+apiVersion: v1
+kind: List
+items:
+- apiVersion: split.smi-spec.io/v1alpha1
+  kind: TrafficSplit
+  metadata: {name: web, namespace: shop}
+  spec:
+    service: web
+    backends:
+    - {service: web, weight: 500m}
+    - {service: nosuch, weight: 500m}
+- apiVersion: specs.smi-spec.io/v1alpha1
+  kind: HTTPRouteGroup
+  metadata: {name: all, namespace: shop}
+  matches: [{name: all, pathRegex: /, methods: [GET]}]
+- apiVersion: access.smi-spec.io/v1alpha1
+  kind: TrafficTarget
+  metadata: {name: all, namespace: shop}
+  destination: {kind: ServiceAccount, name: default, namespace: shop}
+  specs: [{kind: HTTPRouteGroup, name: all, matches: [all]}]
+  sources:
+  - {kind: Group, name: default, namespace: shop}
+- apiVersion: split.smi-spec.io/v1alpha4
+  kind: TraficSplit
+  metadata: {name: web}
+";
+
+#[test]
+fn lint_points_into_lists_of_old_versions() {
+    let (code, text) = lint(&[("mesh.yaml", MESH), ("list.yaml", LIST)], &[]);
+    for said in [
+        "/list.yaml:11: error SMI0110 TrafficSplit/shop/web spec.backends[1].service: ",
+        "/list.yaml:22: error SMI0203 TrafficTarget/shop/all spec.sources[0]",
+        "/list.yaml:23: error: split.smi-spec.io has no kind TraficSplit: write TrafficSplit",
+    ] {
+        assert!(text.contains(said), "{said} is not in\n{text}");
+    }
+    assert_eq!(code, Some(1));
+}
+
+#[test]
+fn lint_says_of_which_files_it_has_read_nothing() {
+    let other = ("other.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n");
+    let said = "/other.yaml: info: no object in it is of a kind that Smidge reads\n";
+    assert_eq!(lint(&[("mesh.yaml", MESH), other], &[]), (Some(0), said.to_owned()));
+    assert_eq!(lint(&[("mesh.yaml", MESH), other], &["-o", "json"]), (Some(0), "[]\n".to_owned()));
+}
+
 #[test]
 fn wrong_arguments_have_an_exit_code_of_their_own() {
     assert_eq!(smidge(&["lint"]).status.code(), Some(2));

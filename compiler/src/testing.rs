@@ -67,8 +67,8 @@ impl Choices<'_> {
             _ => self.config(),
         };
         let text = object.to_string();
-        let read = Document { line: 1, text: &text }.read();
-        read.ok().flatten().unwrap_or_else(|| panic!("no object was made: {text}")).fact
+        let read = Document { line: 1, text: &text }.read().pop();
+        read.and_then(|entry| entry.read.ok().flatten()).unwrap_or_else(|| panic!("no object was made: {text}")).fact
     }
 
     fn meta(&mut self, names: &[&str]) -> Value {

@@ -1,24 +1,13 @@
-//! One document of a file: read into the facts about one object.
+//! One document of a file: read into the facts about its object, or about each object of a list.
 
-use std::{collections::BTreeMap, sync::Arc};
-
-use k8s_openapi::{
-    api::{
-        core::v1::{Container, Namespace, Pod, PodSpec, Service},
-        discovery::v1::EndpointSlice,
-    },
-    apimachinery::pkg::apis::meta::v1::ObjectMeta,
-};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use smidge_crds::{HTTPRouteGroup, MeshConfig, TCPRoute, TrafficSplit, TrafficTarget, UDPRoute};
-
-use super::pod::ReadPod;
-use crate::{Digest, Fact, facts::SIDECAR};
-
-/// A label or annotation that keeps a pod out of the mesh.
-const INJECT: &str = "smidge.dev/inject";
+use super::{
+    known::is_read,
+    object::{self, Object},
+    places::Places,
+};
 
 /// The text of one document, and where it begins in its file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,16 +18,16 @@ pub struct Document<'a> {
     pub text: &'a str,
 }
 
-/// An object that was read.
+/// One object of a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Object {
-    /// The facts about it; a pod's as if it had a sidecar.
-    pub fact: Fact,
-    /// Whether it is a pod that gets a sidecar when its namespace is meshed.
-    pub is_injectable: bool,
+pub struct Entry {
+    /// Where it stands, such as `items[2]`; empty: it is all of the document.
+    pub field: String,
+    /// What was read; `None`: a kind that Smidge does not read.
+    pub read: Result<Option<Object>, Unreadable>,
 }
 
-/// A document that cannot be read.
+/// An object that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unreadable {
     /// In the file, from 1.
@@ -69,131 +58,105 @@ fn is_blank(text: &str) -> bool {
     text.lines().map(str::trim_start).all(|line| line.is_empty() || line.starts_with('#'))
 }
 
+/// Which kind of object something says it is.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Head {
+pub(super) struct Head {
     #[serde(default)]
-    api_version: String,
+    pub(super) api_version: String,
     #[serde(default)]
-    kind: String,
+    pub(super) kind: String,
 }
 
-/// Objects have metadata, by which the API server would see to their names.
-trait Named {
-    fn metadata(&mut self) -> &mut ObjectMeta;
-}
+impl Head {
+    fn of(object: &Value) -> Self {
+        let text = |field| object.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+        Self { api_version: text("apiVersion"), kind: text("kind") }
+    }
 
-macro_rules! named {
-    ($($kind:ty)*) => {
-        $(impl Named for $kind {
-            fn metadata(&mut self) -> &mut ObjectMeta {
-                &mut self.metadata
-            }
-        })*
-    };
+    /// Whether it is a `List`, as `kubectl get` writes it, or a `ServiceList` and the like, as the API server does.
+    fn is_list(&self) -> bool {
+        let item = self.kind.strip_suffix("List");
+        item.is_some_and(|item| (item.is_empty() && self.api_version == "v1") || is_read(&self.api_version, item))
+    }
 }
-
-named! { Namespace Service Pod EndpointSlice TrafficSplit TrafficTarget HTTPRouteGroup TCPRoute UDPRoute MeshConfig }
 
 impl Document<'_> {
-    /// The object in it; `None`: of a kind that is none of ours.
-    ///
-    /// # Errors
-    /// When it is no YAML, or no such object.
-    pub fn read(&self) -> Result<Option<Object>, Unreadable> {
-        let head: Head = self.parse(true)?;
-        let group = head.api_version.split_once('/').map_or("", |(group, _)| group);
-        match (group, head.kind.as_str()) {
-            ("", "Namespace") => self.plain(self.parse::<Namespace>(false)?),
-            ("", "Service") => self.plain(self.parse::<Service>(false)?),
-            ("", "Pod") => Ok(Some(pod(self.named(self.parse::<ReadPod>(false)?.into())?))),
-            ("discovery.k8s.io", "EndpointSlice") => self.plain(self.parse::<EndpointSlice>(false)?),
-            ("split.smi-spec.io", "TrafficSplit") => self.plain(self.custom::<TrafficSplit>("v1alpha4", &head)?),
-            ("access.smi-spec.io", "TrafficTarget") => self.plain(self.custom::<TrafficTarget>("v1alpha3", &head)?),
-            ("specs.smi-spec.io", "HTTPRouteGroup") => self.plain(self.custom::<HTTPRouteGroup>("v1alpha4", &head)?),
-            ("specs.smi-spec.io", "TCPRoute") => self.plain(self.custom::<TCPRoute>("v1alpha4", &head)?),
-            ("specs.smi-spec.io", "UDPRoute") => self.plain(self.custom::<UDPRoute>("v1alpha4", &head)?),
-            ("smidge.dev", "MeshConfig") => self.plain(self.custom::<MeshConfig>("v1alpha1", &head)?),
-            (_, "") => Err(self.unfit(0, "there is no kind: every document needs apiVersion, kind and metadata.name")),
-            _ => Ok(None),
+    /// The object in it, or those of a list.
+    pub fn read(&self) -> Vec<Entry> {
+        let whole = |read| vec![Entry { field: String::new(), read }];
+        match self.head() {
+            Err(unreadable) => whole(Err(unreadable)),
+            Ok(head) if head.is_list() => match self.parse() {
+                Ok(list) => self.read_list(list),
+                Err(unreadable) => whole(Err(unreadable)),
+            },
+            Ok(head) => whole(object::read(self, &head)),
         }
     }
 
-    fn plain<K: Digest + Named>(&self, object: K) -> Result<Option<Object>, Unreadable> {
-        Ok(Some(Object { fact: self.named(object)?.digest(), is_injectable: false }))
+    fn read_list(&self, list: Value) -> Vec<Entry> {
+        let places = Places::of(self.text);
+        let line = |field: &str| places.as_ref().map_or(1, |places| places.line_of(field)) - 1;
+        let entry = |(field, item): (String, Value)| {
+            // JSON is YAML: an item is read like a document of its own.
+            let text = item.to_string();
+            let document = Document { line: self.line + line(&field), text: &text };
+            let head = Head::of(&item);
+            let read = match head.is_list() {
+                true => Err(document.unfit(0, "items is not a list: write the objects as its elements")),
+                false => object::read(&document, &head),
+            };
+            Entry { field, read }
+        };
+        flat("", list).into_iter().map(entry).collect()
     }
 
-    /// An object with a name, and a namespace, as the API server would see to.
-    fn named<K: Named>(&self, mut object: K) -> Result<K, Unreadable> {
-        let meta = object.metadata();
-        if meta.name.as_deref().unwrap_or_default().is_empty() {
-            return Err(self.unfit(0, "metadata.name is missing: every object needs one"));
-        }
-        // Digesting drops it again where a kind has none.
-        meta.namespace.get_or_insert_with(|| "default".to_owned());
-        Ok(object)
+    fn head(&self) -> Result<Head, Unreadable> {
+        // The head asks for next to nothing: what fails there is no YAML.
+        self.parse().map_err(|unreadable| Unreadable { is_malformed: true, ..unreadable })
     }
 
-    /// An object of any version, as the version that is stored.
-    fn custom<K: DeserializeOwned>(&self, stored: &str, head: &Head) -> Result<K, Unreadable> {
-        let group = head.api_version.split('/').next().unwrap_or_default();
-        let to = format!("{group}/{stored}");
-        if head.api_version == to {
-            return self.parse(false);
-        }
-        let converted = smidge_crds::convert(self.parse::<Value>(false)?, &to);
-        serde_json::from_value(converted).map_err(|error| self.unfit(0, &format!("{}: {error}", head.api_version)))
-    }
-
-    fn parse<K: DeserializeOwned>(&self, is_first: bool) -> Result<K, Unreadable> {
+    pub(super) fn parse<K: DeserializeOwned>(&self) -> Result<K, Unreadable> {
         serde_yaml::from_str_with_options(self.text, options()).map_err(|error| {
             let error = error.without_snippet();
             let line = error.location().map_or(0, |location| usize::try_from(location.line()).unwrap_or(1) - 1);
-            let mut unreadable = self.unfit(line, &error.to_string());
-            // The head asks for next to nothing: what fails there is no YAML.
-            unreadable.is_malformed = is_first;
-            unreadable
+            self.unfit(line, &error.to_string())
         })
     }
 
-    fn unfit(&self, line: usize, message: &str) -> Unreadable {
+    pub(super) fn unfit(&self, line: usize, message: &str) -> Unreadable {
         Unreadable { line: self.line + line, message: message.to_owned(), is_malformed: false }
     }
+}
+
+/// The objects of a list and of the lists in it, each with its place. What is no list of objects stays as it is.
+fn flat(field: &str, mut list: Value) -> Vec<(String, Value)> {
+    let head = Head::of(&list);
+    let items = match list.get_mut("items").map(Value::take) {
+        Some(Value::Array(items)) if head.is_list() => items,
+        None | Some(Value::Null) if head.is_list() => Vec::new(),
+        _ => return vec![(field.to_owned(), list)],
+    };
+    let place = |position| format!("{field}{}items[{position}]", if field.is_empty() { "" } else { "." });
+    let items = items.into_iter().enumerate();
+    items.flat_map(|(position, item)| flat(&place(position), with_head(item, &head))).collect()
+}
+
+/// The API server leaves the kind away from the items of a `ServiceList`.
+fn with_head(mut item: Value, list: &Head) -> Value {
+    if let (Some(kind), Some(fields)) =
+        (list.kind.strip_suffix("List").filter(|kind| !kind.is_empty()), item.as_object_mut())
+    {
+        fields.entry("kind").or_insert_with(|| kind.into());
+        fields.entry("apiVersion").or_insert_with(|| list.api_version.as_str().into());
+    }
+    item
 }
 
 /// As Kubernetes reads YAML: `no` and `010` are what they look like.
 fn options() -> serde_yaml::Options {
     serde_yaml::options! { strict_booleans: true, with_snippet: false }
-}
-
-/// A pod as injection would leave it.
-fn pod(mut pod: Pod) -> Object {
-    let authored = pod.digest();
-    let says_no = |map: &Option<BTreeMap<String, String>>| {
-        map.as_ref().and_then(|map| map.get(INJECT)).is_some_and(|value| value == "disabled")
-    };
-    let stays_out = says_no(&pod.metadata.labels) || says_no(&pod.metadata.annotations);
-    let has_sidecar = matches!(&authored, Fact::Pod(facts) if facts.meshed);
-    if stays_out || has_sidecar {
-        return Object { fact: authored, is_injectable: false };
-    }
-    let spec = pod.spec.get_or_insert_with(PodSpec::default);
-    spec.containers.push(Container { name: SIDECAR.to_owned(), ..Container::default() });
-    Object { fact: pod.digest(), is_injectable: true }
-}
-
-impl Object {
-    /// Its facts in a namespace that is meshed or not: there a pod is as its author wrote it.
-    pub(super) fn placed(&self, is_meshed: bool) -> Fact {
-        match &self.fact {
-            Fact::Pod(facts) if self.is_injectable && !is_meshed => {
-                let mut facts = Arc::clone(facts);
-                Arc::make_mut(&mut facts).meshed = false;
-                Fact::Pod(facts)
-            }
-            fact => fact.clone(),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -207,8 +170,22 @@ mod tests {
         assert_eq!(documents, [(1, "# head\na: 1\n"), (6, "b: |\n  --- not a mark\n")]);
     }
 
+    fn read(text: &str) -> Vec<Entry> {
+        Document { line: 10, text }.read()
+    }
+
     fn problem(text: &str) -> Unreadable {
-        Document { line: 10, text }.read().unwrap_err()
+        read(text).pop().unwrap().read.unwrap_err()
+    }
+
+    /// `items[0] Service/shop/web` for each object.
+    fn objects(text: &str) -> Vec<String> {
+        let said = |entry: Entry| match entry.read {
+            Ok(Some(object)) => format!("{} {}", entry.field, object.fact.object()),
+            Ok(None) => format!("{} passed over", entry.field),
+            Err(unreadable) => format!("{} line {}: {}", entry.field, unreadable.line, unreadable.message),
+        };
+        read(text).into_iter().map(said).collect()
     }
 
     #[test]
@@ -223,6 +200,43 @@ mod tests {
     #[test]
     fn a_kind_that_is_none_of_ours_is_passed_over() {
         let text = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\n";
-        assert!(Document { line: 1, text }.read().unwrap().is_none());
+        assert_eq!(objects(text), [" passed over"]);
+    }
+
+    #[test]
+    fn a_list_holds_objects_of_any_kind_and_version_and_other_lists() {
+        let text = "\
+apiVersion: v1
+kind: List
+items:
+- apiVersion: v1
+  kind: ServiceList
+  items:
+  - metadata: {name: web, namespace: shop}
+- {apiVersion: v1, kind: ConfigMap, metadata: {name: a}}
+- apiVersion: split.smi-spec.io/v1alpha1
+  kind: TrafficSplit
+  metadata: {name: web, namespace: shop}
+  spec: {service: web, backends: [{service: web, weight: 500m}]}
+- apiVersion: v1
+  kind: Service
+  metadata: {name: api}
+  spec: {ports: 7}
+- {apiVersion: v1, kind: List, items: 7}
+";
+        let found = objects(text);
+        let [service, other, split, wrong, no_list] = found.as_slice() else { panic!("{found:#?}") };
+        assert_eq!(service, "items[0].items[0] Service/shop/web");
+        assert_eq!(other, "items[1] passed over");
+        assert_eq!(split, "items[2] TrafficSplit/shop/web");
+        assert!(wrong.starts_with("items[3] line 22: "), "{wrong}");
+        assert!(no_list.starts_with("items[4] line 26: items is not a list"), "{no_list}");
+    }
+
+    #[test]
+    fn a_list_may_be_empty_and_another_kind_may_end_alike() {
+        assert!(objects("{apiVersion: v1, kind: List, items: []}").is_empty());
+        assert!(objects("{apiVersion: v1, kind: PodList}").is_empty());
+        assert_eq!(objects("{apiVersion: example.com/v1, kind: AllowList, items: 7}"), [" passed over"]);
     }
 }

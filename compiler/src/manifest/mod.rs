@@ -6,12 +6,17 @@
 
 mod document;
 mod endpoints;
+mod known;
+mod object;
+mod places;
 mod pod;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-pub use document::{Document, Object, Unreadable, split};
+pub use document::{Document, Entry, Unreadable, split};
 use endpoints::endpoint_slices;
+pub use object::Object;
+pub use places::Places;
 
 use crate::{Event, Fact, Kind, ObjectRef, Snapshot};
 
@@ -36,8 +41,8 @@ pub fn complete<'a>(objects: impl IntoIterator<Item = &'a Object>) -> BTreeMap<O
 /// The facts of one text, and its documents that cannot be read. Kinds that are none of ours are passed over.
 pub fn read(text: &str) -> (BTreeMap<ObjectRef, Fact>, Vec<Unreadable>) {
     let (mut objects, mut unreadable) = (Vec::new(), Vec::new());
-    for document in split(text) {
-        match document.read() {
+    for entry in split(text).iter().flat_map(Document::read) {
+        match entry.read {
             Ok(object) => objects.extend(object),
             Err(error) => unreadable.push(error),
         }

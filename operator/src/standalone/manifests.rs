@@ -4,17 +4,15 @@ use std::{
     collections::BTreeMap,
     fmt,
     path::{Path, PathBuf},
+    sync::{Arc, OnceLock},
 };
 
 use smidge_compiler::{
     Event, Fact, ObjectRef,
-    manifest::{Object, Unreadable, complete, split},
+    manifest::{Document, Object, Places, Unreadable, complete, split},
 };
 
-use super::{
-    folder::{Error, Texts, read_files},
-    locate::line_of,
-};
+use super::folder::{Error, Texts, read_files};
 use crate::message::{Message, Observed};
 
 /// Something wrong with a file, which no diagnostic on an object says.
@@ -62,11 +60,37 @@ struct File {
     unreadable: Vec<Unreadable>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Placed {
     object: Object,
+    source: Arc<Source>,
+    /// Where in the document it stands: `items[2]`; empty: it is all of it.
+    field: String,
+}
+
+/// The document in which an object stands.
+#[derive(Debug)]
+struct Source {
     line: usize,
     text: String,
+    /// Read when somebody asks for a line.
+    places: OnceLock<Option<Places>>,
+}
+
+impl Placed {
+    /// The line in its file on which a field of the object stands.
+    fn line_of(&self, field: &str) -> usize {
+        let source = &self.source;
+        let places = source.places.get_or_init(|| Places::of(&source.text));
+        let line = places.as_ref().map_or(1, |places| places.line_of(&format!("{}.{field}", self.field)));
+        source.line + line - 1
+    }
+}
+
+impl From<&Document<'_>> for Source {
+    fn from(document: &Document<'_>) -> Self {
+        Self { line: document.line, text: document.text.to_owned(), places: OnceLock::new() }
+    }
 }
 
 impl File {
@@ -75,18 +99,19 @@ impl File {
     fn replace(&mut self, text: String) {
         let (mut objects, mut unreadable) = (Vec::new(), Vec::new());
         for document in split(&text) {
-            match document.read() {
-                Ok(Some(object)) => {
-                    objects.push(Placed { object, line: document.line, text: document.text.to_owned() });
+            let source = Arc::new(Source::from(&document));
+            for entry in document.read() {
+                match entry.read {
+                    Ok(Some(object)) => {
+                        objects.push(Placed { object, source: Arc::clone(&source), field: entry.field });
+                    }
+                    Ok(None) => {}
+                    Err(error) => unreadable.push(error),
                 }
-                Ok(None) => {}
-                Err(error) => unreadable.push(error),
             }
         }
-        if !unreadable.iter().any(|error| error.is_malformed) {
+        if self.text.is_empty() || !unreadable.iter().any(|error| error.is_malformed) {
             self.objects = objects;
-        } else if self.text.is_empty() {
-            self.objects.clear();
         }
         (self.text, self.unreadable) = (text, unreadable);
     }
@@ -131,7 +156,7 @@ impl Manifests {
                 line: Some(error.line),
                 message: match keeps(error) {
                     true => format!("{} (what this file said before stays in force)", error.message),
-                    false => format!("{} (this document counts as absent)", error.message),
+                    false => format!("{} (it counts as absent)", error.message),
                 },
             })
         });
@@ -140,11 +165,16 @@ impl Manifests {
         problems
     }
 
+    /// The files in which nothing is there to be read: worth a word to whoever asks, and nothing wrong.
+    pub fn unused(&self) -> impl Iterator<Item = &Path> {
+        let is_unused = |file: &File| file.objects.is_empty() && file.unreadable.is_empty();
+        self.files.iter().filter(move |(_, file)| is_unused(file)).map(|(path, _)| path.as_path())
+    }
+
     /// Where a field of an object stands; the object itself when the field is empty.
     pub fn locate(&self, object: &ObjectRef, field: &str) -> Option<Located<'_>> {
         let (path, placed) = self.placed().find(|(_, placed)| placed.object.fact.object() == *object)?;
-        let line = line_of(&placed.text, field).unwrap_or(1);
-        Some(Located { path, line: placed.line + line - 1 })
+        Some(Located { path, line: placed.line_of(field) })
     }
 
     /// Takes in what the files say now, and says what that changes.
@@ -185,18 +215,22 @@ impl Manifests {
     }
 
     fn doubles(&self) -> Vec<Problem> {
-        let mut first: BTreeMap<ObjectRef, (&Path, usize)> = BTreeMap::new();
+        let mut first: BTreeMap<ObjectRef, (&Path, &Placed)> = BTreeMap::new();
         let mut problems = Vec::new();
         for (path, placed) in self.placed() {
             let object = placed.object.fact.object();
             match first.get(&object) {
-                Some((at, line)) => problems.push(Problem {
+                Some((at, other)) => problems.push(Problem {
                     path: path.to_owned(),
-                    line: Some(placed.line),
-                    message: format!("{object} is in {}:{line} already, which counts: remove one", at.display()),
+                    line: Some(placed.line_of("")),
+                    message: format!(
+                        "{object} is in {}:{} already, which counts: remove one",
+                        at.display(),
+                        other.line_of("")
+                    ),
                 }),
                 None => {
-                    first.insert(object, (path, placed.line));
+                    first.insert(object, (path, placed));
                 }
             }
         }

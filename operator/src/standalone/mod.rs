@@ -6,7 +6,6 @@
 
 mod board;
 mod folder;
-mod locate;
 mod manifests;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};

@@ -8,24 +8,38 @@ use serde::{
 };
 use serde_yaml::Spanned;
 
-/// A document of which only the places of its values are kept.
+/// Where the values of a document stand.
+#[derive(Debug)]
+pub struct Places(Spanned<Node>);
+
+/// A value of which only the places of its parts are kept.
+#[derive(Debug)]
 enum Node {
     Scalar,
     List(Vec<Spanned<Node>>),
     Map(Vec<(Spanned<String>, Spanned<Node>)>),
 }
 
-/// The line (from 1) on which the field stands; the nearest one around it when it is not there itself.
-/// Fields are written as in diagnostics: `spec.backends[1].weight`, `metadata.labels[smidge.dev/mode]`.
-pub(super) fn line_of(text: &str, field: &str) -> Option<usize> {
-    let root: Spanned<Node> = serde_yaml::from_str(text).ok()?;
-    let mut line = root.defined.line();
-    let mut node = &root.value;
-    for step in steps(field) {
-        let Some((at, next)) = node.step(step) else { break };
-        (line, node) = (at, next);
+impl Places {
+    /// The places in a text; `None`: it is no YAML.
+    pub fn of(text: &str) -> Option<Self> {
+        serde_yaml::from_str(text).ok().map(Self)
     }
-    usize::try_from(line).ok()
+
+    /// The line (from 1) on which the field stands; the nearest one around it when it is not there itself.
+    /// Fields are written as in diagnostics: `spec.backends[1].weight`, `metadata.labels[smidge.dev/mode]`.
+    pub fn line_of(&self, field: &str) -> usize {
+        let (mut line, mut node) = (self.0.defined.line(), &self.0.value);
+        for step in steps(field) {
+            match node.step(step) {
+                Some((at, next)) => (line, node) = (at, next),
+                // The first versions of SMI have the fields beside `metadata`.
+                None if step == "spec" => {}
+                None => break,
+            }
+        }
+        usize::try_from(line).unwrap_or(1)
+    }
 }
 
 /// `a.b[c.d]` is `a`, `b`, `c.d`.
@@ -136,7 +150,7 @@ spec:
             ("spec.matches[0]", 6),
             ("", 1),
         ] {
-            assert_eq!(line_of(TEXT, field), Some(line), "{field}");
+            assert_eq!(Places::of(TEXT).unwrap().line_of(field), line, "{field}");
         }
     }
 }

@@ -1,0 +1,125 @@
+//! One object of a manifest: its text and kind in, the facts about it out.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use k8s_openapi::{
+    api::{
+        core::v1::{Container, Namespace, Pod, PodSpec, Service},
+        discovery::v1::EndpointSlice,
+    },
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use smidge_crds::{HTTPRouteGroup, MeshConfig, TCPRoute, TrafficSplit, TrafficTarget, UDPRoute};
+
+use super::{
+    document::{Document, Head, Unreadable},
+    known::{Known, known},
+    pod::ReadPod,
+};
+use crate::{Digest, Fact, Kind, facts::SIDECAR};
+
+/// A label or annotation that keeps a pod out of the mesh.
+const INJECT: &str = "smidge.dev/inject";
+
+/// An object that was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Object {
+    /// The facts about it; a pod's as if it had a sidecar.
+    pub fact: Fact,
+    /// Whether it is a pod that gets a sidecar when its namespace is meshed.
+    pub is_injectable: bool,
+}
+
+/// Objects have metadata, by which the API server would see to their names.
+trait Named {
+    fn metadata(&mut self) -> &mut ObjectMeta;
+}
+
+macro_rules! named {
+    ($($kind:ty)*) => {
+        $(impl Named for $kind {
+            fn metadata(&mut self) -> &mut ObjectMeta {
+                &mut self.metadata
+            }
+        })*
+    };
+}
+
+named! { Namespace Service Pod EndpointSlice TrafficSplit TrafficTarget HTTPRouteGroup TCPRoute UDPRoute MeshConfig }
+
+/// The object that a text holds; `None`: of a kind that Smidge does not read.
+pub(super) fn read(text: &Document<'_>, head: &Head) -> Result<Option<Object>, Unreadable> {
+    let unfit = |message: String| text.unfit(0, &message);
+    let Some(known) = known(&head.api_version, &head.kind).map_err(unfit)? else { return Ok(None) };
+    let object = match known.kind {
+        Kind::Namespace => plain(text, text.parse::<Namespace>()?),
+        Kind::Service => plain(text, text.parse::<Service>()?),
+        Kind::EndpointSlice => plain(text, text.parse::<EndpointSlice>()?),
+        Kind::Pod => named(text, text.parse::<ReadPod>()?.into()).map(pod),
+        Kind::TrafficSplit => plain(text, stored::<TrafficSplit>(text, known, head)?),
+        Kind::TrafficTarget => plain(text, stored::<TrafficTarget>(text, known, head)?),
+        Kind::HttpRouteGroup => plain(text, stored::<HTTPRouteGroup>(text, known, head)?),
+        Kind::TcpRoute => plain(text, stored::<TCPRoute>(text, known, head)?),
+        Kind::UdpRoute => plain(text, stored::<UDPRoute>(text, known, head)?),
+        Kind::MeshConfig => plain(text, stored::<MeshConfig>(text, known, head)?),
+    };
+    object.map(Some)
+}
+
+/// An object of any version, as the version that is stored.
+fn stored<K: DeserializeOwned>(text: &Document<'_>, known: &Known, head: &Head) -> Result<K, Unreadable> {
+    let to = known.api_version();
+    if head.api_version == to {
+        return text.parse();
+    }
+    let converted = smidge_crds::convert(text.parse::<Value>()?, &to);
+    serde_json::from_value(converted).map_err(|error| text.unfit(0, &format!("{}: {error}", head.api_version)))
+}
+
+fn plain<K: Digest + Named>(text: &Document<'_>, object: K) -> Result<Object, Unreadable> {
+    Ok(Object { fact: named(text, object)?.digest(), is_injectable: false })
+}
+
+/// An object with a name, and a namespace, as the API server would see to.
+fn named<K: Named>(text: &Document<'_>, mut object: K) -> Result<K, Unreadable> {
+    let meta = object.metadata();
+    if meta.name.as_deref().unwrap_or_default().is_empty() {
+        return Err(text.unfit(0, "metadata.name is missing: every object needs one"));
+    }
+    // Digesting drops it again where a kind has none.
+    meta.namespace.get_or_insert_with(|| "default".to_owned());
+    Ok(object)
+}
+
+/// A pod as injection would leave it.
+fn pod(mut pod: Pod) -> Object {
+    let authored = pod.digest();
+    let says_no = |map: &Option<BTreeMap<String, String>>| {
+        map.as_ref().and_then(|map| map.get(INJECT)).is_some_and(|value| value == "disabled")
+    };
+    let stays_out = says_no(&pod.metadata.labels) || says_no(&pod.metadata.annotations);
+    let has_sidecar = matches!(&authored, Fact::Pod(facts) if facts.meshed);
+    if stays_out || has_sidecar {
+        return Object { fact: authored, is_injectable: false };
+    }
+    let spec = pod.spec.get_or_insert_with(PodSpec::default);
+    spec.containers.push(Container { name: SIDECAR.to_owned(), ..Container::default() });
+    Object { fact: pod.digest(), is_injectable: true }
+}
+
+impl Object {
+    /// Its facts in a namespace that is meshed or not: there a pod is as its author wrote it.
+    pub(super) fn placed(&self, is_meshed: bool) -> Fact {
+        match &self.fact {
+            Fact::Pod(facts) if self.is_injectable && !is_meshed => {
+                let mut facts = Arc::clone(facts);
+                Arc::make_mut(&mut facts).meshed = false;
+                Fact::Pod(facts)
+            }
+            fact => fact.clone(),
+        }
+    }
+}
