@@ -1,6 +1,6 @@
 //! What is told to the author of an object. The catalogue of codes is permanent.
 
-use std::fmt;
+use std::{cmp::Reverse, fmt};
 
 use serde::Serialize;
 
@@ -57,8 +57,42 @@ pub struct Diagnostic {
     pub message: String,
 }
 
+/// A part of a field, so that `matches[2]` comes before `matches[10]`.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Step<'a> {
+    Position(usize),
+    Name(&'a str),
+}
+
+impl Diagnostic {
+    /// What comes first is told first: errors, and of one code what stands first in the object.
+    pub(crate) fn order(&self) -> impl Ord + use<'_> {
+        let steps = self.field.split(['.', '[', ']']).map(|part| part.parse().map_or(Step::Name(part), Step::Position));
+        (Reverse(self.code.severity), self.code, steps.collect::<Vec<_>>(), &self.message)
+    }
+}
+
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}: {}", self.code.id, self.object, self.message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Kind, codes};
+
+    #[test]
+    fn what_stands_first_in_the_object_is_told_first() {
+        let object = ObjectRef::new(Kind::HttpRouteGroup, "shop", "all");
+        let at = |field: &str| Diagnostic {
+            code: codes::TOO_MANY_MATCHES,
+            object: object.clone(),
+            field: field.to_owned(),
+            message: String::new(),
+        };
+        let fields = ["spec.matches", "spec.matches[2]", "spec.matches[2].pathRegex", "spec.matches[10]"];
+        assert!(fields.map(at).is_sorted_by(|a, b| a.order() < b.order()));
     }
 }

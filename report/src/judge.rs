@@ -1,5 +1,7 @@
 //! The rules of the three conditions (smi.md §4), one small function each.
 
+use std::collections::BTreeSet;
+
 use smidge_compiler::{Condition as Judged, Diagnostic};
 use smidge_engine::Effect;
 
@@ -41,6 +43,8 @@ pub const REASONS: &[Reason] = &[ACCEPTED, RESOLVED, PROGRAMMED, NO_PROXIES, PEN
 
 /// How much of a message is kept: a status is read by people.
 const MESSAGE_LIMIT: usize = 2048;
+/// How much of what one diagnostic says.
+const LINE_LIMIT: usize = 512;
 
 /// The closed set of reasons that may stand in a condition, given the catalogue of diagnostics.
 pub fn reasons(catalogue: &[smidge_compiler::Code]) -> Vec<&'static str> {
@@ -91,7 +95,7 @@ pub(crate) fn resolved_refs(diagnostics: &[Diagnostic]) -> Verdict {
 pub(crate) fn programmed(effect: &Effect, tally: &Tally, view: View) -> Verdict {
     let is_refused = effect.diagnostics.iter().any(|d| d.code.condition == Some(Judged::Accepted));
     let Tally { total, acknowledged, rejected, complaint } = tally;
-    let told = |status, reason, message: String| verdict("Programmed", status, reason, bounded(message));
+    let told = |status, reason, message: String| verdict("Programmed", status, reason, bounded(message, MESSAGE_LIMIT));
     match complaint {
         _ if is_refused => told("False", NOT_ACCEPTED, "it is not in force: do what condition Accepted says".into()),
         Some((proxy, words)) => told("False", REJECTED, rejection(proxy.as_str(), words, *rejected, *total)),
@@ -121,17 +125,32 @@ fn against(type_: &'static str, judged: Judged, diagnostics: &[Diagnostic]) -> O
     Some(Verdict { type_, status: "False", reason, message: spelled(held) })
 }
 
+/// The first of each code, then what else there is, as far as there is room.
 fn spelled<'a>(diagnostics: impl Iterator<Item = &'a Diagnostic>) -> String {
-    let line = |d: &Diagnostic| match d.field.as_str() {
-        "" => format!("{}: {}", d.code.id, d.message),
-        field => format!("{} {field}: {}", d.code.id, d.message),
-    };
-    bounded(diagnostics.map(line).collect::<Vec<_>>().join("; "))
+    let mut codes = BTreeSet::new();
+    let (first, others): (Vec<_>, Vec<_>) = diagnostics.partition(|diagnostic| codes.insert(diagnostic.code.id));
+    let (mut message, mut left_out) = (String::new(), 0);
+    for line in first.into_iter().chain(others).map(line) {
+        if message.is_empty() {
+            message = line;
+        } else if message.len() + line.len() < MESSAGE_LIMIT {
+            message = format!("{message}; {line}");
+        } else {
+            left_out += 1;
+        }
+    }
+    if left_out > 0 { format!("{message}; and {left_out} more") } else { message }
 }
 
-fn bounded(mut message: String) -> String {
-    if message.len() > MESSAGE_LIMIT {
-        message.truncate(message.floor_char_boundary(MESSAGE_LIMIT));
+fn line(diagnostic: &Diagnostic) -> String {
+    let Diagnostic { code, field, message, .. } = diagnostic;
+    let space = if field.is_empty() { "" } else { " " };
+    bounded(format!("{}{space}{field}: {message}", code.id), LINE_LIMIT)
+}
+
+fn bounded(mut message: String, limit: usize) -> String {
+    if message.len() > limit {
+        message.truncate(message.floor_char_boundary(limit));
         message.push('…');
     }
     message

@@ -100,6 +100,23 @@ fn a_note_stands_in_the_message_of_accepted() {
 }
 
 #[test]
+fn each_code_is_told_before_one_is_told_at_length() {
+    let many = Code { id: "SMI9904", condition: Some(Judged::Accepted), ..NOTE };
+    let codes = [&[NO_WEIGHT; 30][..], &[many]].concat();
+    let mut effect = effect(1, &codes);
+    let lengthen = |mut d: Diagnostic| {
+        d.message = "x".repeat(300);
+        d
+    };
+    effect.diagnostics = effect.diagnostics.iter().cloned().map(lengthen).collect();
+    let status = fresh(&effect, &tally(1, 1));
+    let message = &condition(&status, "Accepted").message;
+    let ids: Vec<&str> = message.split("; ").map(|line| &line[..7]).collect();
+    assert_eq!(ids[..3], ["SMI9901", "SMI9904", "SMI9901"]);
+    assert!(message.len() < 2100 && message.ends_with("; and 25 more"), "{message}");
+}
+
+#[test]
 fn every_condition_says_which_generation_it_is_about() {
     let status = fresh(&effect(7, &[]), &tally(1, 1));
     assert!(status.conditions.iter().all(|c| c.observed_generation == Some(7)));

@@ -6,7 +6,7 @@ mod service;
 mod split;
 mod target;
 
-use std::{cmp::Reverse, collections::BTreeMap};
+use std::collections::BTreeMap;
 
 use crate::{Code, Diagnostic, Fact, ObjectRef, Snapshot};
 
@@ -32,7 +32,7 @@ pub fn diagnose(snapshot: &Snapshot, object: &ObjectRef) -> Vec<Diagnostic> {
         Fact::Namespace(_) | Fact::Pod(_) | Fact::MeshConfig(_) => {}
     }
     let mut diagnostics = told.diagnostics;
-    diagnostics.sort_by(|a, b| (Reverse(a.code.severity), a).cmp(&(Reverse(b.code.severity), b)));
+    diagnostics.sort_by(|a, b| a.order().cmp(&b.order()));
     diagnostics.dedup();
     bounded(diagnostics)
 }
