@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 pub(crate) mod client;
+pub(crate) mod envoy;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
@@ -42,13 +43,24 @@ pub(crate) struct TestServer {
 
 impl TestServer {
     pub(crate) fn start(limits: Limits, resolver: Arc<dyn Resolve>) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::start_in(tempfile::tempdir().unwrap(), limits, resolver)
+    }
+
+    fn start_in(dir: tempfile::TempDir, limits: Limits, resolver: Arc<dyn Resolve>) -> Self {
         let hub = Hub::new(limits, resolver);
         let listener = UnixListener::bind(dir.path().join("xds.sock")).unwrap();
         let shutdown = CancellationToken::new();
         let serving = serve(hub.clone(), Arc::new(NodeId), UnixListenerStream::new(listener), shutdown.clone());
         let task = tokio::spawn(serving);
         Self { hub, shutdown, task, dir, epoch: Epoch::default(), reports: BTreeMap::new() }
+    }
+
+    /// Ends it; another one that has published nothing takes its place.
+    pub(crate) async fn replaced(self, resolver: Arc<dyn Resolve>) -> Self {
+        self.shutdown.cancel();
+        self.task.await.unwrap().unwrap();
+        std::fs::remove_file(self.dir.path().join("xds.sock")).unwrap();
+        Self::start_in(self.dir, *self.hub.limits(), resolver)
     }
 
     pub(crate) fn socket(&self) -> PathBuf {
@@ -106,7 +118,7 @@ pub(crate) fn remove(type_url: TypeUrl, name: &str) -> Change {
     Change::Remove(type_url, Name::from(name))
 }
 
-fn ads() -> ConfigSource {
+pub(crate) fn ads() -> ConfigSource {
     ConfigSource {
         resource_api_version: core::ApiVersion::V3.into(),
         config_source_specifier: Some(core::config_source::ConfigSourceSpecifier::Ads(Default::default())),
@@ -161,23 +173,35 @@ pub(crate) fn route(name: &str, answer: Result<&str, &str>) -> Change {
     set(TypeUrl::Route, name, &message)
 }
 
-fn packed<M: Message + prost::Name>(message: &M) -> protobuf::Any {
+pub(crate) fn packed<M: Message + prost::Name>(message: &M) -> protobuf::Any {
     protobuf::Any { type_url: format!("type.googleapis.com/{}", M::full_name()), value: message.encode_to_vec() }
 }
 
 /// A listener on a Unix socket whose routes come by RDS.
 pub(crate) fn listener(name: &str, path: &std::path::Path, route: &str) -> Change {
+    listener_with(name, path, route, None, None)
+}
+
+/// The same, with one more HTTP filter, and something below HTTP.
+pub(crate) fn listener_with(
+    name: &str,
+    path: &std::path::Path,
+    route: &str,
+    filter: Option<hcm::HttpFilter>,
+    transport_socket: Option<core::TransportSocket>,
+) -> Change {
+    let router = hcm::HttpFilter {
+        name: "router".into(),
+        config_type: Some(hcm::http_filter::ConfigType::TypedConfig(packed(&Router::default()))),
+        ..Default::default()
+    };
     let manager = HttpConnectionManager {
         stat_prefix: name.into(),
         route_specifier: Some(hcm::http_connection_manager::RouteSpecifier::Rds(hcm::Rds {
             config_source: Some(ads()),
             route_config_name: route.into(),
         })),
-        http_filters: vec![hcm::HttpFilter {
-            name: "router".into(),
-            config_type: Some(hcm::http_filter::ConfigType::TypedConfig(packed(&Router::default()))),
-            ..Default::default()
-        }],
+        http_filters: filter.into_iter().chain([router]).collect(),
         ..Default::default()
     };
     let filter = Filter { name: "http".into(), config_type: Some(ConfigType::TypedConfig(packed(&manager))) };
@@ -185,7 +209,7 @@ pub(crate) fn listener(name: &str, path: &std::path::Path, route: &str) -> Chang
     let message = Listener {
         name: name.into(),
         address: Some(core::Address { address: Some(core::address::Address::Pipe(pipe)) }),
-        filter_chains: vec![FilterChain { filters: vec![filter], ..Default::default() }],
+        filter_chains: vec![FilterChain { filters: vec![filter], transport_socket, ..Default::default() }],
         ..Default::default()
     };
     set(TypeUrl::Listener, name, &message)
