@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use smidge_compiler::{Event, workload_key};
+use smidge_compiler::{Event, Kind, workload_key};
 use smidge_engine::{Engine, Step};
 use smidge_mesh::{PodName, TrustBundle};
 use smidge_xds_server::{Hub, Reported};
@@ -33,6 +33,8 @@ pub(crate) struct Control {
     statuses: Statuses,
     /// Sources that have not yet told everything; until then events are only gathered.
     awaited: BTreeSet<Source>,
+    /// Kinds that the API server does not know: they count as listed.
+    missing: BTreeSet<Kind>,
     gathered: Vec<Event>,
     numbers: watch::Sender<Numbers>,
 }
@@ -53,14 +55,17 @@ impl Control {
         awaited: impl IntoIterator<Item = Source>,
         trust_bundle: TrustBundle,
     ) -> Self {
+        let awaited: BTreeSet<Source> = awaited.into_iter().collect();
+        let numbers = Numbers { awaited: awaited.iter().copied().collect(), ..Numbers::default() };
         Self {
             engine: Engine::default(),
             hub,
             identities,
             statuses,
-            awaited: awaited.into_iter().collect(),
+            awaited,
+            missing: BTreeSet::new(),
             gathered: vec![Event::TrustBundle(trust_bundle)],
-            numbers: watch::Sender::default(),
+            numbers: watch::Sender::new(numbers),
         }
     }
 
@@ -81,8 +86,16 @@ impl Control {
                 Occasion::Due => {}
             }
             self.statuses.settle(&self.engine);
-            self.numbers.send_replace(Numbers { engine: self.engine.counters(), is_ready: self.awaited.is_empty() });
+            self.tell_numbers();
         }
+    }
+
+    fn tell_numbers(&self) {
+        self.numbers.send_replace(Numbers {
+            engine: self.engine.counters(),
+            awaited: self.awaited.iter().copied().collect(),
+            missing: self.missing.iter().copied().collect(),
+        });
     }
 
     async fn wait(
@@ -112,6 +125,12 @@ impl Control {
                 Message::Written(object, outcome) => self.statuses.conclude(object, outcome),
                 Message::Listed(source) => {
                     self.awaited.remove(&source);
+                }
+                Message::Missing(kind, true) => {
+                    self.missing.insert(kind);
+                }
+                Message::Missing(kind, false) => {
+                    self.missing.remove(&kind);
                 }
             }
         }

@@ -30,7 +30,7 @@ pub(crate) async fn serve(listener: TcpListener, numbers: watch::Receiver<Number
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
-        let (numbers, counters) = (*numbers.borrow(), Arc::clone(&counters));
+        let (numbers, counters) = (numbers.borrow().clone(), Arc::clone(&counters));
         tokio::spawn(async move {
             let _place = place;
             // The client has gone, or was too slow: its own matter.
@@ -56,20 +56,38 @@ fn respond(request: &str, numbers: &Numbers, counters: &Counters) -> (&'static s
     match request.split(' ').take(2).collect::<Vec<_>>()[..] {
         ["GET", "/metrics"] => ("200 OK", render(numbers, counters)),
         ["GET", "/livez"] => ("200 OK", "ok\n".to_owned()),
-        ["GET", "/readyz"] if numbers.is_ready => ("200 OK", "ok\n".to_owned()),
-        ["GET", "/readyz"] => ("503 Service Unavailable", "not every kind has been listed yet\n".to_owned()),
+        ["GET", "/readyz"] => readiness(numbers),
         _ => ("404 Not Found", "there are /metrics, /readyz and /livez\n".to_owned()),
     }
 }
 
+fn readiness(numbers: &Numbers) -> (&'static str, String) {
+    if !numbers.awaited.is_empty() {
+        let awaited = listed(numbers.awaited.iter().map(|source| source.as_str()));
+        return ("503 Service Unavailable", format!("not yet listed, see the log for why: {awaited}\n"));
+    }
+    if numbers.missing.is_empty() {
+        return ("200 OK", "ok\n".to_owned());
+    }
+    let missing = listed(numbers.missing.iter().map(|kind| kind.as_str()));
+    ("200 OK", format!("ok, without the kinds whose CRDs are not installed: {missing}\n"))
+}
+
+fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    names.collect::<Vec<_>>().join(", ")
+}
+
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use smidge_compiler::Kind;
 
-    async fn ask(is_ready: bool, path: &str) -> String {
+    use super::*;
+    use crate::message::Source;
+
+    async fn ask(numbers: Numbers, path: &str) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (_numbers, numbers) = watch::channel(Numbers { is_ready, ..Numbers::default() });
+        let (_numbers, numbers) = watch::channel(numbers);
         let server = tokio::spawn(serve(listener, numbers, Arc::default()));
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).await.unwrap();
@@ -81,10 +99,20 @@ mod tests {
 
     #[tokio::test]
     async fn it_is_ready_when_every_kind_has_been_listed() {
-        assert!(ask(false, "/readyz").await.starts_with("HTTP/1.1 503 "));
-        assert!(ask(true, "/readyz").await.starts_with("HTTP/1.1 200 "));
-        assert!(ask(false, "/livez").await.starts_with("HTTP/1.1 200 "));
-        assert!(ask(true, "/metrics").await.contains("\nsmidge_drift_total 0\n"));
-        assert!(ask(true, "/other").await.starts_with("HTTP/1.1 404 "));
+        let waits = || Numbers { awaited: vec![Source::Watch(Kind::Pod)], ..Numbers::default() };
+        let unready = ask(waits(), "/readyz").await;
+        assert!(unready.starts_with("HTTP/1.1 503 ") && unready.ends_with("for why: Pod\n"), "{unready}");
+        assert!(ask(waits(), "/livez").await.starts_with("HTTP/1.1 200 "));
+        assert!(ask(Numbers::default(), "/readyz").await.starts_with("HTTP/1.1 200 "));
+        assert!(ask(Numbers::default(), "/metrics").await.contains("\nsmidge_drift_total 0\n"));
+        assert!(ask(Numbers::default(), "/other").await.starts_with("HTTP/1.1 404 "));
+    }
+
+    #[tokio::test]
+    async fn it_is_ready_without_a_missing_kind_and_names_it() {
+        let lacks = || Numbers { missing: vec![Kind::TrafficSplit], ..Numbers::default() };
+        let ready = ask(lacks(), "/readyz").await;
+        assert!(ready.starts_with("HTTP/1.1 200 ") && ready.ends_with("not installed: TrafficSplit\n"), "{ready}");
+        assert!(ask(lacks(), "/metrics").await.contains("\nsmidge_missing_kinds 1\n"));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use smidge_compiler::{Event, ObjectRef};
+use smidge_compiler::{Event, Kind, ObjectRef};
 use smidge_crds::Status;
 
 /// One thing that the loop has to know.
@@ -14,6 +14,8 @@ pub(crate) enum Message {
     Observed(ObjectRef, Observed),
     /// One more source has told everything that it has.
     Listed(Source),
+    /// The API server does not know a kind, or knows it again.
+    Missing(Kind, bool),
     /// A write of a status came to its end.
     Written(ObjectRef, Outcome),
 }
@@ -22,9 +24,19 @@ pub(crate) enum Message {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Source {
     /// The watch of one kind.
-    Watch(smidge_compiler::Kind),
+    Watch(Kind),
     /// A folder, or standard input.
     Manifests,
+}
+
+impl Source {
+    /// What it is called in answers to people.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Watch(kind) => kind.as_str(),
+            Self::Manifests => "manifests",
+        }
+    }
 }
 
 /// An object's status where it is kept.

@@ -2,16 +2,21 @@
 
 use std::fmt::Write;
 
+use smidge_compiler::Kind;
 use smidge_engine::Counters;
 use smidge_xds_server::Counters as ServerCounters;
 
+use crate::message::Source;
+
 /// What the loop tells of itself.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Numbers {
     /// The engine's stages and cut-offs.
     pub(crate) engine: Counters,
-    /// Whether every source has told everything once.
-    pub(crate) is_ready: bool,
+    /// The sources that have not yet told everything; it is ready when there are none.
+    pub(crate) awaited: Vec<Source>,
+    /// The kinds that the API server does not know.
+    pub(crate) missing: Vec<Kind>,
 }
 
 /// The text format of Prometheus
@@ -19,12 +24,19 @@ pub(crate) struct Numbers {
 pub(crate) fn render(numbers: &Numbers, server: &ServerCounters) -> String {
     let engine = engine_rows(&numbers.engine);
     let rows = engine.into_iter().map(|(name, help, value)| (format!("smidge_{name}_total"), help, "counter", value));
+    let missing = numbers.missing.len() as u64;
+    let missing = (
+        "smidge_missing_kinds".to_owned(),
+        "Kinds that the API server does not know: /readyz names them.",
+        "gauge",
+        missing,
+    );
     let served = server.read().into_iter().map(|(name, help, value)| match name {
         "streams" => ("smidge_xds_streams".to_owned(), help, "gauge", value),
         _ => (format!("smidge_xds_{name}_total"), help, "counter", value),
     });
     let mut text = String::new();
-    for (name, help, kind, value) in rows.chain(served) {
+    for (name, help, kind, value) in rows.chain([missing]).chain(served) {
         // Writing to a String cannot fail.
         let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n");
     }
@@ -51,7 +63,7 @@ mod tests {
 
     #[test]
     fn metrics_say_how_much_the_incremental_state_has_drifted() {
-        let numbers = Numbers { engine: Counters { drift: 3, ..Counters::default() }, is_ready: true };
+        let numbers = Numbers { engine: Counters { drift: 3, ..Counters::default() }, ..Numbers::default() };
         let text = render(&numbers, &ServerCounters::default());
         assert!(text.contains("# TYPE smidge_drift_total counter\nsmidge_drift_total 3\n"), "{text}");
         assert!(text.contains("# TYPE smidge_xds_streams gauge\nsmidge_xds_streams 0\n"), "{text}");

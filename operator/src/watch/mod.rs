@@ -1,10 +1,12 @@
 //! The watches: objects of the API server, digested at the door, the raw ones dropped.
 //!
 //! Each kind has a task that lists, watches, and begins again when the connection is lost. After a new list, what is
-//! not in it is gone. Custom objects are read one by one, so that an unreadable one is alone in being absent.
+//! not in it is gone. Custom objects are read one by one, so that an unreadable one is alone in being absent. A kind whose
+//! CRD is not installed counts as listed and empty, and is watched from when it is.
 
 mod backoff;
 mod door;
+mod missing;
 mod seen;
 
 use std::pin::pin;
@@ -104,23 +106,38 @@ async fn watch<D: Door>(api: Api<D::Raw>, kind: Kind, to: mpsc::Sender<Message>)
 where
     D::Raw: Resource + Clone + serde::de::DeserializeOwned + std::fmt::Debug + Send + 'static,
 {
+    let client = api.clone().into_client();
     let events = watcher(api, watcher::Config::default());
     let events = events.filter(|event| ready(!is_expired(event))).backoff(Backoff::default());
     let (mut events, mut seen, mut trouble) = (pin!(events), Seen::<D>::new(kind), Trouble::new(kind));
     while let Some(event) = events.next().await {
-        let event = match event {
-            Ok(event) => event,
+        let messages = match event {
+            Ok(event) => {
+                trouble.is_over(&event);
+                seen.take_in(event)
+            }
+            Err(error) if is_missing(&client, kind, &error).await => {
+                trouble.note_missing();
+                seen.vanish()
+            }
             Err(error) => {
                 trouble.note(&error);
                 continue;
             }
         };
-        trouble.is_over(&event);
-        for message in seen.take_in(event) {
+        for message in messages {
             if to.send(message).await.is_err() {
                 return;
             }
         }
+    }
+}
+
+/// Kubernetes' own kinds are always there.
+async fn is_missing(client: &Client, kind: Kind, error: &watcher::Error) -> bool {
+    match api_resource(kind) {
+        Some(resource) => missing::is_missing(client, &resource, error).await,
+        None => false,
     }
 }
 
@@ -134,11 +151,12 @@ fn is_expired<T>(event: &watcher::Result<T>) -> bool {
 struct Trouble {
     kind: Kind,
     is_told: bool,
+    is_missing: bool,
 }
 
 impl Trouble {
     fn new(kind: Kind) -> Self {
-        Self { kind, is_told: false }
+        Self { kind, is_told: false, is_missing: false }
     }
 
     fn note(&mut self, error: &watcher::Error) {
@@ -149,11 +167,6 @@ impl Trouble {
         self.is_told = true;
         let kind = self.kind.as_str();
         match error {
-            watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.code == 404 => tracing::error!(
-                kind,
-                "the API server does not know this kind, and nothing is published before it does: install the CRDs \
-                 with `smidge crds | kubectl apply -f -`; trying again"
-            ),
             watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.code == 403 => tracing::error!(
                 kind,
                 message = status.message,
@@ -167,9 +180,20 @@ impl Trouble {
         }
     }
 
+    fn note_missing(&mut self) {
+        if !self.is_missing {
+            (self.is_told, self.is_missing) = (true, true);
+            tracing::warn!(
+                kind = self.kind.as_str(),
+                "the API server does not know this kind, so it counts as having no objects: install the CRDs with \
+                 `smidge crds | kubectl apply --server-side -f -`; looking for it every few seconds"
+            );
+        }
+    }
+
     fn is_over<K>(&mut self, event: &watcher::Event<K>) {
         if self.is_told && !matches!(event, watcher::Event::Init) {
-            self.is_told = false;
+            (self.is_told, self.is_missing) = (false, false);
             tracing::info!(kind = self.kind.as_str(), "the watch works again");
         }
     }

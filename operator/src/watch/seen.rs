@@ -15,13 +15,14 @@ pub(super) struct Seen<D> {
     /// What was there before the list that is being read.
     before: HashSet<ObjectRef>,
     is_listed: bool,
+    is_missing: bool,
     door: std::marker::PhantomData<fn(D)>,
 }
 
 impl<D: Door> Seen<D> {
     pub(super) fn new(kind: Kind) -> Self {
         let door = std::marker::PhantomData;
-        Self { kind, there: HashSet::new(), before: HashSet::new(), is_listed: false, door }
+        Self { kind, there: HashSet::new(), before: HashSet::new(), is_listed: false, is_missing: false, door }
     }
 
     /// What to tell the loop about an event of the watch.
@@ -50,7 +51,21 @@ impl<D: Door> Seen<D> {
         messages
     }
 
+    /// What to tell the loop when the API server does not know the kind: there are no objects of it.
+    pub(super) fn vanish(&mut self) -> Vec<Message> {
+        self.before.extend(mem::take(&mut self.there));
+        let is_news = !mem::replace(&mut self.is_missing, true);
+        let missing = is_news.then_some(Message::Missing(self.kind, true));
+        missing.into_iter().chain(self.conclude()).collect()
+    }
+
     fn conclude_list(&mut self) -> Vec<Message> {
+        let was_missing = mem::take(&mut self.is_missing);
+        let known = was_missing.then_some(Message::Missing(self.kind, false));
+        known.into_iter().chain(self.conclude()).collect()
+    }
+
+    fn conclude(&mut self) -> Vec<Message> {
         let gone = self.before.drain().map(|object| Message::Event(Event::Delete(object)));
         let listed = (!self.is_listed).then_some(Message::Listed(Source::Watch(self.kind)));
         self.is_listed = true;
@@ -71,14 +86,21 @@ mod tests {
 
     /// `+name`, `-name`, `listed`.
     fn check(events: Vec<watcher::Event<Namespace>>, expected: &str) {
+        check_steps(events.into_iter().map(Some).collect(), expected);
+    }
+
+    /// `None`: the API server says that it does not know the kind.
+    fn check_steps(steps: Vec<Option<watcher::Event<Namespace>>>, expected: &str) {
         let mut seen = Seen::<CoreObject<Namespace>>::new(Kind::Namespace);
         let tell = |message: Message| match message {
             Message::Event(Event::Apply(fact)) => format!("+{}", fact.object().name),
             Message::Event(Event::Delete(object)) => format!("-{}", object.name),
             Message::Listed(_) => "listed".to_owned(),
+            Message::Missing(_, is_missing) => if is_missing { "missing" } else { "known" }.to_owned(),
             other => panic!("{other:?}"),
         };
-        let told: Vec<_> = events.into_iter().flat_map(|event| seen.take_in(event)).map(tell).collect();
+        let step = |step| if let Some(event) = step { seen.take_in(event) } else { seen.vanish() };
+        let told: Vec<_> = steps.into_iter().flat_map(step).map(tell).collect();
         assert_eq!(told.join(" "), expected);
     }
 
@@ -98,6 +120,18 @@ mod tests {
     fn a_list_that_was_broken_off_deletes_nothing() {
         let events = vec![Init, InitApply(namespace("a")), InitDone, Init, Init, InitApply(namespace("a")), InitDone];
         check(events, "+a listed +a");
+    }
+
+    #[test]
+    fn a_kind_that_is_missing_has_listed_and_is_known_when_it_is_installed() {
+        let list = [Init, InitApply(namespace("a")), InitDone].map(Some);
+        check_steps([vec![Some(Init), None, Some(Init), None], list.into()].concat(), "missing listed +a known");
+    }
+
+    #[test]
+    fn the_objects_of_a_kind_that_is_taken_away_are_gone() {
+        let list = [Init, InitApply(namespace("a")), InitDone].map(Some);
+        check_steps([list.into(), vec![None, None]].concat(), "+a listed missing -a");
     }
 
     #[test]
