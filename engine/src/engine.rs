@@ -3,8 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use smidge_compiler::{
-    Dirty, Event, ObjectRef, Snapshot, affected, compile, compile_endpoints, compile_inbound, compile_peers,
-    compile_service,
+    Dirty, Event, ObjectRef, Snapshot, affected, compile_endpoints, compile_inbound, compile_peers, compile_service,
 };
 use smidge_mesh::{Base, Endpoints, Peers, PodName, Service, ServiceName, WorkloadKey};
 use smidge_translator::{translate_base, translate_endpoints, translate_peers, translate_service};
@@ -15,7 +14,8 @@ use crate::{
     cache::{Cache, Refreshed},
     effects::{Effects, Moment, State, Touched},
     layer::{Layer, Owner, key_of},
-    stages, verify,
+    stages,
+    verify::{self, Expected},
     workloads::{Placed, Workloads},
 };
 
@@ -32,6 +32,8 @@ pub struct Engine {
     effects: Effects,
     counters: Counters,
     epoch: Epoch,
+    /// What was touched since a verification began; `None`: there is none.
+    since: Option<Dirty>,
 }
 
 /// Where the cached state was not what a full compile says. Empty unless there is a bug.
@@ -56,6 +58,7 @@ impl Default for Engine {
             effects: Effects::default(),
             counters: Counters::default(),
             epoch: Epoch::default(),
+            since: None,
         }
     }
 }
@@ -67,12 +70,30 @@ impl Engine {
         for event in events {
             self.take_in(event, &mut dirty);
         }
+        if let Some(since) = &mut self.since {
+            stages::merge(since, dirty.clone());
+        }
         self.settle(&dirty)
     }
 
     /// Compiles everything and compares it with what is cached; mends what differs.
     pub fn verify(&mut self) -> Drift {
-        let dirty = self.differing();
+        let expected = Expected::of(&self.begin_verify());
+        self.conclude_verify(&expected)
+    }
+
+    /// The facts of which to make what is [expected](Expected::of), and then to
+    /// [conclude](Self::conclude_verify). Events may come meanwhile: what they touch is not compared.
+    pub fn begin_verify(&mut self) -> Snapshot {
+        self.since = Some(Dirty::default());
+        self.snapshot.clone()
+    }
+
+    /// Compares what is cached with a full compile of the facts as they were at the
+    /// [beginning](Self::begin_verify), mends what differs. What was not begun finds nothing.
+    pub fn conclude_verify(&mut self, expected: &Expected) -> Drift {
+        let Some(since) = self.since.take() else { return Drift::default() };
+        let dirty = verify::unchanged(self.differing(expected), &since);
         let keys = verify::describe(&dirty);
         self.counters.drift += keys.len() as u64;
         Drift { keys, mending: self.settle(&dirty) }
@@ -139,15 +160,15 @@ impl Engine {
     }
 
     /// The keys of which the cache says something else than a full compile.
-    fn differing(&self) -> Dirty {
-        let mesh = compile(&self.snapshot);
+    fn differing(&self, expected: &Expected) -> Dirty {
+        let mesh = &expected.mesh;
         Dirty {
             services: verify::differing(self.services.iter(), &mesh.services),
             endpoints: verify::differing(self.endpoints.iter(), &mesh.endpoints),
             peers: verify::differing(self.peers.iter(), &mesh.peers),
-            workloads: verify::misplaced(&self.workloads, &mesh, &self.snapshot),
-            inbound: verify::misjudged(&self.workloads, &mesh),
-            objects: verify::misread(&self.effects, &self.snapshot),
+            workloads: verify::misplaced(&self.workloads, expected),
+            inbound: verify::misjudged(&self.workloads, mesh),
+            objects: verify::misread(&self.effects, expected),
         }
     }
 
@@ -267,5 +288,21 @@ mod tests {
         assert_eq!(engine.counters().drift, 3);
         assert!(!drift.mending.update.shared.is_empty(), "what is too much is withdrawn");
         assert_eq!(engine.verify().keys, Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_changes_during_a_full_compile_is_no_drift_and_the_rest_is_compared() {
+        let mut engine = Engine::default();
+        engine.apply(shop());
+        let cart = Event::Delete(ObjectRef::new(Kind::Service, "shop", "cart"));
+        let expected = Expected::of(&engine.begin_verify());
+        engine.apply([cart]);
+        assert_eq!(engine.conclude_verify(&expected).keys, Vec::<String>::new());
+        // What must not happen: the cache was not told.
+        let [_, cart] = shop();
+        engine.snapshot.apply(cart);
+        let expected = Expected::of(&engine.begin_verify());
+        engine.apply([Event::Delete(ObjectRef::new(Kind::Service, "shop", "other"))]);
+        assert_eq!(engine.conclude_verify(&expected).keys.len(), 3);
     }
 }

@@ -22,3 +22,4 @@ mod workloads;
 pub use counters::Counters;
 pub use engine::{Drift, Engine};
 pub use step::{Audience, Carrier, Effect, Placement, Step};
+pub use verify::Expected;

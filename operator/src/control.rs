@@ -3,11 +3,12 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use smidge_compiler::{Event, Kind, workload_key};
-use smidge_engine::{Engine, Step};
+use smidge_engine::{Engine, Expected, Step};
 use smidge_mesh::{PodName, TrustBundle};
 use smidge_xds_server::{Hub, Reported};
 use tokio::{
     sync::{mpsc, watch},
+    task::{JoinError, JoinHandle},
     time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
@@ -37,6 +38,8 @@ pub(crate) struct Control {
     missing: BTreeSet<Kind>,
     gathered: Vec<Event>,
     numbers: watch::Sender<Numbers>,
+    /// The full compile that is under way, beside the loop.
+    verification: Option<JoinHandle<Expected>>,
 }
 
 /// What the loop woke up for.
@@ -45,6 +48,7 @@ enum Occasion {
     Reports(Reported),
     Due,
     Verify,
+    Verified(Result<Expected, JoinError>),
 }
 
 impl Control {
@@ -66,6 +70,7 @@ impl Control {
             missing: BTreeSet::new(),
             gathered: vec![Event::TrustBundle(trust_bundle)],
             numbers: watch::Sender::new(numbers),
+            verification: None,
         }
     }
 
@@ -82,7 +87,8 @@ impl Control {
             match occasion {
                 Occasion::Messages(batch) => self.take_in(batch),
                 Occasion::Reports(reported) => self.statuses.report(reported),
-                Occasion::Verify => self.verify(),
+                Occasion::Verify => self.begin_verify(),
+                Occasion::Verified(expected) => self.conclude_verify(expected),
                 Occasion::Due => {}
             }
             self.statuses.settle(&self.engine);
@@ -113,6 +119,7 @@ impl Control {
             count = messages.recv_many(&mut batch, QUEUE) => (count > 0).then_some(Occasion::Messages(batch)),
             reported = self.hub.reported() => Some(Occasion::Reports(reported)),
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => Some(Occasion::Due),
+            expected = joined(&mut self.verification) => Some(Occasion::Verified(expected)),
             _ = verify.tick() => Some(Occasion::Verify),
         }
     }
@@ -165,14 +172,34 @@ impl Control {
         self.statuses.touch(step.objects);
     }
 
-    fn verify(&mut self) {
-        if !self.awaited.is_empty() {
-            return;
+    /// In a large mesh a full compile takes a while, and changes do not wait for it.
+    fn begin_verify(&mut self) {
+        if self.awaited.is_empty() && self.verification.is_none() {
+            let snapshot = self.engine.begin_verify();
+            self.verification = Some(tokio::task::spawn_blocking(move || Expected::of(&snapshot)));
         }
-        let drift = self.engine.verify();
+    }
+
+    fn conclude_verify(&mut self, expected: Result<Expected, JoinError>) {
+        self.verification = None;
+        let expected = match expected {
+            Ok(expected) => expected,
+            Err(error) => {
+                return tracing::error!(%error, "the full compile broke down; this is a bug: please report it");
+            }
+        };
+        let drift = self.engine.conclude_verify(&expected);
         if !drift.keys.is_empty() {
             tracing::error!(keys = ?drift.keys, "drift: the incremental state was not what a full compile says; mended");
         }
         self.publish(drift.mending);
+    }
+}
+
+/// The end of a task, if there is one.
+async fn joined<T>(task: &mut Option<JoinHandle<T>>) -> Result<T, JoinError> {
+    match task {
+        Some(task) => task.await,
+        None => std::future::pending().await,
     }
 }

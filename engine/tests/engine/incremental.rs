@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::{prelude::*, sample::Index};
 use smidge_compiler::{Diagnostic, ObjectRef};
-use smidge_engine::{Audience, Engine};
+use smidge_engine::{Audience, Engine, Expected};
 use smidge_xds::Epoch;
 
 use crate::world::{FORMS, Listener, Slot, event, served, slots};
@@ -58,6 +58,16 @@ proptest! {
         prop_assert_eq!(served(&engine), served(&fresh));
         prop_assert_eq!(said(&engine), said(&fresh));
         prop_assert_eq!(engine.verify().keys, Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_full_compile_of_facts_that_have_changed_since_finds_no_drift(batches in happenings()) {
+        let mut engine = Engine::default();
+        for batch in std::iter::once(whole()).chain(batches) {
+            let expected = Expected::of(&engine.begin_verify());
+            apply(&mut engine, &batch);
+            prop_assert_eq!(engine.conclude_verify(&expected).keys, Vec::<String>::new());
+        }
     }
 
     #[test]
