@@ -46,6 +46,9 @@ struct Plane {
     /// Folder that keeps the root certificate and its key over restarts; without it each start makes a new root
     #[arg(long, value_name = "FOLDER")]
     state: Option<PathBuf>,
+    /// How long a workload's certificate is good, such as 1h: from 10s to 8760h, renewed after two thirds of it
+    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = parse_lifetime)]
+    certificate_lifetime: Duration,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -140,7 +143,7 @@ impl Args {
 impl Plane {
     fn config(&self) -> PlaneConfig {
         let socket = Socket { path: self.xds_socket.clone(), group: self.xds_group };
-        PlaneConfig { socket, state: self.state.clone() }
+        PlaneConfig { socket, state: self.state.clone(), certificate_lifetime: self.certificate_lifetime }
     }
 }
 
@@ -169,6 +172,13 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
     number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(|| "too long".to_owned())
 }
 
+/// Shorter, and a slow machine could not renew in time; longer, and it would come near the life of the root.
+fn parse_lifetime(text: &str) -> Result<Duration, String> {
+    let allowed = Duration::from_secs(10)..=Duration::from_secs(8760 * 3600);
+    parse_duration(text)
+        .and_then(|time| if allowed.contains(&time) { Ok(time) } else { Err("write 10s to 8760h".to_owned()) })
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -186,6 +196,15 @@ mod tests {
         assert_eq!(parse_duration("2m"), Ok(Duration::from_secs(120)));
         for wrong in ["20", "s", "1d", "-1s", "99999999999999999999s", "18446744073709551615h"] {
             assert!(parse_duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_certificate_lives_neither_too_short_nor_too_long_to_be_renewed() {
+        assert_eq!(parse_lifetime("10s"), Ok(Duration::from_secs(10)));
+        assert_eq!(parse_lifetime("8760h"), Ok(Duration::from_secs(8760 * 3600)));
+        for wrong in ["9s", "0h", "8761h", "1"] {
+            assert!(parse_lifetime(wrong).is_err(), "{wrong}");
         }
     }
 }

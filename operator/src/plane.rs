@@ -6,6 +6,7 @@ use futures::StreamExt;
 use smidge_report::Limits as StatusLimits;
 use smidge_xds_server::{Hub, Limits, NodeId, serve};
 use tokio::{
+    net::UnixListener,
     sync::{mpsc, watch},
     task::JoinHandle,
 };
@@ -32,6 +33,8 @@ pub struct PlaneConfig {
     /// The folder in which the root is kept over restarts; `None`: each start makes a new one, and until every proxy
     /// has its new certificate, proxies with old and new ones refuse each other.
     pub state: Option<PathBuf>,
+    /// How long a workload's certificate is good; it is renewed after two thirds of that.
+    pub certificate_lifetime: Duration,
 }
 
 /// The control plane cannot run.
@@ -55,7 +58,6 @@ pub(crate) struct Plane {
     pub(crate) numbers: watch::Receiver<Numbers>,
     control: JoinHandle<()>,
     server: JoinHandle<()>,
-    socket: Socket,
 }
 
 impl Plane {
@@ -67,8 +69,8 @@ impl Plane {
         shutdown: &CancellationToken,
     ) -> Result<(Self, mpsc::UnboundedReceiver<Order>), PlaneError> {
         let root: Arc<dyn Issuer> = Arc::new(match &config.state {
-            Some(folder) => Root::keep(folder)?,
-            None => Root::generate()?,
+            Some(folder) => Root::keep(folder, config.certificate_lifetime)?,
+            None => Root::generate(config.certificate_lifetime)?,
         });
         let listener = config.socket.bind()?;
         let identities = Identities::default();
@@ -84,21 +86,20 @@ impl Plane {
             let _end = end;
             run.await;
         });
-        let server = tokio::spawn(serve_on(listener, Arc::clone(&hub), shutdown.clone()));
+        let server = tokio::spawn(serve_on(listener, config.socket.clone(), Arc::clone(&hub), shutdown.clone()));
         tracing::info!(socket = %config.socket.path.display(), "serving proxies");
-        Ok((Self { hub, messages, numbers, control, server, socket: config.socket.clone() }, ordered))
+        Ok((Self { hub, messages, numbers, control, server }, ordered))
     }
 
     /// Waits, after the shutdown was asked for, until streams are ended and the loop has stopped.
     pub(crate) async fn stopped(self) -> Result<(), PlaneError> {
         let (server, control) = (self.server.await, self.control.await);
-        self.socket.remove();
         server.map_err(|_| PlaneError::Broken("server"))?;
         control.map_err(|_| PlaneError::Broken("loop"))
     }
 }
 
-async fn serve_on(listener: tokio::net::UnixListener, hub: Arc<Hub>, shutdown: CancellationToken) {
+async fn serve_on(listener: UnixListener, socket: Socket, hub: Arc<Hub>, shutdown: CancellationToken) {
     let incoming = UnixListenerStream::new(listener).filter_map(async |stream| match stream {
         Ok(stream) => Some(Ok::<_, Infallible>(stream)),
         Err(error) => {
@@ -108,8 +109,46 @@ async fn serve_on(listener: tokio::net::UnixListener, hub: Arc<Hub>, shutdown: C
             None
         }
     });
-    if let Err(error) = serve(hub, Arc::new(NodeId), incoming, shutdown.clone()).await {
-        tracing::error!(error = &error as &dyn std::error::Error, "the server ended");
+    let unlinked = CancellationToken::new();
+    let serving = async {
+        if let Err(error) = serve(hub, Arc::new(NodeId), incoming, unlinked.clone()).await {
+            tracing::error!(error = &error as &dyn std::error::Error, "the server ended");
+            shutdown.cancel();
+        }
+    };
+    let unlinking = async {
+        shutdown.cancelled().await;
+        // While it still listens: once it does not, the name may be that of the next control plane.
+        socket.remove();
+        unlinked.cancel();
+    };
+    tokio::join!(serving, unlinking);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::iter::empty;
+
+    use tokio::net::UnixStream;
+
+    use super::*;
+    use crate::identity::LIFETIME;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_about_to_end_leaves_the_socket_of_the_next_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = Socket { path: folder.path().join("xds.sock"), group: None };
+        let config = PlaneConfig { socket: socket.clone(), state: None, certificate_lifetime: LIFETIME };
+        let shutdown = CancellationToken::new();
+        let (plane, _orders) = Plane::start(&config, empty(), StatusLimits::default(), &shutdown).unwrap();
+        // A client that holds up the end.
+        let _client = UnixStream::connect(&socket.path).await.unwrap();
         shutdown.cancel();
+        for _ in 0..1000 {
+            tokio::task::yield_now().await;
+        }
+        let _next = socket.bind().unwrap();
+        plane.stopped().await.unwrap();
+        assert!(UnixStream::connect(&socket.path).await.is_ok(), "the next one is reached");
     }
 }

@@ -22,7 +22,7 @@ pub use identities::Identities;
 pub use private_key::PrivateKey;
 pub use root::{Error as RootError, Root};
 
-/// How long a workload's certificate is good.
+/// How long a workload's certificate is good unless another time is asked for.
 pub const LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Who signs certificates. The place for other authorities.
@@ -51,16 +51,14 @@ pub struct Credential {
     pub chain: String,
     /// Its key.
     pub key: PrivateKey,
-    /// From when on it counts.
-    pub not_before: SystemTime,
-    /// Until when.
+    /// Until when it counts.
     pub not_after: SystemTime,
 }
 
 impl Credential {
-    /// When to ask for the next one: after two thirds of its life.
-    pub fn renewal(&self) -> SystemTime {
-        let life = self.not_after.duration_since(self.not_before).unwrap_or_default();
-        self.not_before + life * 2 / 3
+    /// When to ask for the next one: after two thirds of the life that it has left. What lies before now says nothing,
+    /// since issuers date certificates back.
+    pub fn renewal(&self, now: SystemTime) -> SystemTime {
+        now + self.not_after.duration_since(now).unwrap_or_default() * 2 / 3
     }
 }

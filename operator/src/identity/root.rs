@@ -15,7 +15,7 @@ use rcgen::{
 };
 use smidge_mesh::{Identity, TrustBundle};
 
-use super::{Credential, IssueError, Issuer, LIFETIME, PrivateKey};
+use super::{Credential, IssueError, Issuer, PrivateKey};
 
 /// How long a root is good.
 const ROOT_LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
@@ -32,6 +32,8 @@ const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----";
 pub struct Root {
     issuer: rcgen::Issuer<'static, KeyPair>,
     certificate: String,
+    /// How long what it signs is good.
+    lifetime: Duration,
 }
 
 /// No root.
@@ -65,28 +67,28 @@ pub enum Error {
 }
 
 impl Root {
-    /// Makes a root that lives as long as this process.
+    /// Makes a root that lives as long as this process, and signs for this long.
     ///
     /// # Errors
     /// When the machine has no randomness to give.
-    pub fn generate() -> Result<Self, Error> {
+    pub fn generate(lifetime: Duration) -> Result<Self, Error> {
         let key = KeyPair::generate().map_err(Error::Generate)?;
         let params = root_params(SystemTime::now());
         let certificate = params.self_signed(&key).map_err(Error::Generate)?.pem();
-        Ok(Self { issuer: rcgen::Issuer::new(params, key), certificate })
+        Ok(Self { issuer: rcgen::Issuer::new(params, key), certificate, lifetime })
     }
 
-    /// The root that is kept in this folder; made, with the folder, when there is none.
+    /// The root that is kept in this folder, and signs for this long; made, with the folder, when there is none.
     ///
     /// # Errors
     /// When the file cannot be read, written or understood, or its root has expired: never silently replaced, since
     /// every proxy trusts it.
-    pub fn keep(folder: &Path) -> Result<Self, Error> {
+    pub fn keep(folder: &Path, lifetime: Duration) -> Result<Self, Error> {
         let path = folder.join(FILE);
         match fs::read_to_string(&path) {
-            Ok(pem) => Self::parse(&pem, &path),
+            Ok(pem) => Self::parse(&pem, &path, lifetime),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let root = Self::generate()?;
+                let root = Self::generate(lifetime)?;
                 root.write(folder, &path).map_err(|source| Error::Io { path, source })?;
                 Ok(root)
             }
@@ -94,17 +96,17 @@ impl Root {
         }
     }
 
-    fn parse(pem: &str, path: &Path) -> Result<Self, Error> {
+    fn parse(pem: &str, path: &Path, lifetime: Duration) -> Result<Self, Error> {
         let unusable =
             |source: Box<dyn std::error::Error + Send + Sync>| Error::Parse { path: path.to_owned(), source };
         let start = pem.find(CERTIFICATE).ok_or_else(|| unusable("there is no certificate in it".into()))?;
         let (key, certificate) = pem.split_at(start);
         let key = KeyPair::from_pem(key).map_err(|error| unusable(error.into()))?;
-        if !is_valid(certificate, SystemTime::now()).map_err(unusable)? {
+        if !is_valid(certificate, SystemTime::now(), lifetime).map_err(unusable)? {
             return Err(Error::Expired { path: path.to_owned() });
         }
         let issuer = rcgen::Issuer::from_ca_cert_pem(certificate, key).map_err(|error| unusable(error.into()))?;
-        Ok(Self { issuer, certificate: certificate.to_owned() })
+        Ok(Self { issuer, certificate: certificate.to_owned(), lifetime })
     }
 
     fn write(&self, folder: &Path, path: &Path) -> io::Result<()> {
@@ -120,10 +122,10 @@ impl Root {
     fn sign(&self, identity: &Identity) -> Result<Credential, rcgen::Error> {
         let key = KeyPair::generate()?;
         let now = SystemTime::now();
-        let (not_before, not_after) = (now - CLOCK_SKEW, now + LIFETIME);
+        let (not_before, not_after) = (now - CLOCK_SKEW, now + self.lifetime);
         let params = workload_params(identity, not_before, not_after)?;
         let chain = params.signed_by(&key, &self.issuer)?.pem();
-        Ok(Credential { chain, key: PrivateKey::new(key.serialize_pem()), not_before, not_after })
+        Ok(Credential { chain, key: PrivateKey::new(key.serialize_pem()), not_after })
     }
 }
 
@@ -169,7 +171,7 @@ fn named(name: &str) -> DistinguishedName {
 }
 
 /// Whether a root counts now and for as long as what it signs.
-fn is_valid(pem: &str, now: SystemTime) -> Result<bool, Box<dyn std::error::Error + Send + Sync>> {
+fn is_valid(pem: &str, now: SystemTime, lifetime: Duration) -> Result<bool, Box<dyn std::error::Error + Send + Sync>> {
     let (_, pem) = x509_parser::pem::parse_x509_pem(pem.as_bytes())?;
     let validity = pem.parse_x509()?.validity().clone();
     let seconds = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).map(|d| d.as_secs()).unwrap_or(0);
@@ -177,7 +179,7 @@ fn is_valid(pem: &str, now: SystemTime) -> Result<bool, Box<dyn std::error::Erro
         let at = i64::try_from(seconds(time)).unwrap_or(i64::MAX);
         (validity.not_before.timestamp()..=validity.not_after.timestamp()).contains(&at)
     };
-    Ok(covers(now) && covers(now + LIFETIME))
+    Ok(covers(now) && covers(now + lifetime))
 }
 
 #[cfg(test)]
@@ -188,6 +190,7 @@ mod tests {
     use x509_parser::prelude::*;
 
     use super::*;
+    use crate::identity::LIFETIME;
 
     fn identity() -> Identity {
         let trust_domain = TrustDomain::parse("shop.example").unwrap();
@@ -201,7 +204,7 @@ mod tests {
 
     #[test]
     fn a_workload_certificate_holds_its_spiffe_id_alone_for_a_day() {
-        let credential = Root::generate().unwrap().sign(&identity()).unwrap();
+        let credential = Root::generate(LIFETIME).unwrap().sign(&identity()).unwrap();
         with_certificate(&credential.chain, |certificate| {
             let names = &certificate.subject_alternative_name().unwrap().unwrap().value.general_names;
             assert_eq!(names, &vec![GeneralName::URI("spiffe://shop.example/ns/shop/sa/web")]);
@@ -214,7 +217,7 @@ mod tests {
 
     #[test]
     fn the_root_has_signed_what_it_issues() {
-        let (root, other) = (Root::generate().unwrap(), Root::generate().unwrap());
+        let (root, other) = (Root::generate(LIFETIME).unwrap(), Root::generate(LIFETIME).unwrap());
         let credential = root.sign(&identity()).unwrap();
         let signed_by = |root: &Root| {
             let mut verdict = false;
@@ -235,8 +238,8 @@ mod tests {
     fn a_kept_root_is_the_same_after_a_restart_and_readable_by_its_owner_alone() {
         let folder = tempfile::tempdir().unwrap();
         let state = folder.path().join("state");
-        let first = Root::keep(&state).unwrap();
-        let second = Root::keep(&state).unwrap();
+        let first = Root::keep(&state, LIFETIME).unwrap();
+        let second = Root::keep(&state, LIFETIME).unwrap();
         assert_eq!(first.trust_bundle(), second.trust_bundle());
         let credential = second.sign(&identity()).unwrap();
         with_certificate(&first.certificate, |root| {
@@ -250,7 +253,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(FILE);
         fs::write(&path, "nonsense").unwrap();
-        assert!(matches!(Root::keep(folder.path()), Err(Error::Parse { .. })));
+        assert!(matches!(Root::keep(folder.path(), LIFETIME), Err(Error::Parse { .. })));
         assert_eq!(fs::read_to_string(path).unwrap(), "nonsense");
     }
 
@@ -259,6 +262,6 @@ mod tests {
         let key = KeyPair::generate().unwrap();
         let long_ago = SystemTime::now() - ROOT_LIFETIME + LIFETIME / 2;
         let certificate = root_params(long_ago).self_signed(&key).unwrap().pem();
-        assert!(!is_valid(&certificate, SystemTime::now()).unwrap());
+        assert!(!is_valid(&certificate, SystemTime::now(), LIFETIME).unwrap());
     }
 }
