@@ -9,7 +9,7 @@
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     path::PathBuf,
-    process::Command as Program,
+    process::{Command as Program, ExitStatus},
     time::Duration,
 };
 
@@ -46,6 +46,8 @@ pub struct World {
     /// Its namespace.
     pub namespace: String,
     operator: Mutex<Option<Daemon>>,
+    /// What the operator is started with beside the usual.
+    arguments: Vec<String>,
     folder: tempfile::TempDir,
     next: Mutex<u16>,
 }
@@ -77,12 +79,18 @@ pub struct PodOptions<'a> {
 impl World {
     /// Starts the API server, the operator and an empty sandbox. `labels` are put on the namespace.
     pub async fn start(namespace: &str, labels: &[(&str, &str)]) -> Result<Self> {
+        Self::start_with(namespace, labels, &[]).await
+    }
+
+    /// The same, with more arguments for the operator.
+    pub async fn start_with(namespace: &str, labels: &[(&str, &str)], arguments: &[&str]) -> Result<Self> {
         let api = ApiServer::start().await?;
         api.install_crds().await?;
         let sandbox = Sandbox::new(namespace)?;
         let (operator, next) = (Mutex::default(), Mutex::new(1));
         let folder = tempfile::Builder::new().prefix("smidge-world-").tempdir()?;
-        let world = Self { api, sandbox, namespace: namespace.to_owned(), operator, folder, next };
+        let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        let world = Self { api, sandbox, namespace: namespace.to_owned(), operator, arguments, folder, next };
         world.apply(&objects::namespace(namespace, labels)).await?;
         world.start_operator().await?;
         Ok(world)
@@ -93,7 +101,7 @@ impl World {
         let mut command = Program::new(beside_this_test("smidge")?);
         command.arg("operator").arg("--xds-socket").arg(self.socket());
         command.args(["--xds-group", &PROXY_UID.to_string()]);
-        command.arg("--state").arg(self.folder.path().join("state"));
+        command.arg("--state").arg(self.folder.path().join("state")).args(&self.arguments);
         command.env("KUBECONFIG", self.api.kubeconfig()).env("RUST_LOG", "info,smidge=debug");
         let log = self.folder.path().join("operator.log");
         *self.operator.lock().await = Some(Daemon::start("smidge operator", &command, &log)?);
@@ -103,6 +111,11 @@ impl World {
     /// `kill -9` to the operator.
     pub async fn kill_operator(&self) -> Result<()> {
         self.operator.lock().await.take().context("the operator does not run")?.kill()
+    }
+
+    /// SIGTERM to the operator; returns once it has ended, and says how.
+    pub async fn stop_operator(&self) -> Result<ExitStatus> {
+        self.operator.lock().await.take().context("the operator does not run")?.stop()
     }
 
     /// Everything the operator has logged.
@@ -154,8 +167,17 @@ impl World {
 
     /// A pod that runs, with its Envoy started, of which the cluster does not say yet that it is ready.
     pub async fn unready_pod(&self, name: &str, options: PodOptions<'_>) -> Result<AppPod> {
+        self.unready_pod_with_ports(name, options, &APP_PORTS.map(|port| (port.name, port.target))).await
+    }
+
+    /// The same, with other names for the ports of its container. What the app serves stays the same.
+    pub async fn unready_pod_with_ports(
+        &self,
+        name: &str,
+        options: PodOptions<'_>,
+        ports: &[(&str, u16)],
+    ) -> Result<AppPod> {
         let ips = self.addresses().await;
-        let ports = APP_PORTS.map(|port| (port.name, port.target));
         let object = PodObject {
             namespace: &self.namespace,
             name,
@@ -163,7 +185,7 @@ impl World {
             app: options.app,
             ips: &ips,
             meshed: options.meshed,
-            ports: &ports,
+            ports,
         };
         self.apply(&objects::service_account(&self.namespace, options.service_account)).await?;
         self.apply(&object.spec()).await?;

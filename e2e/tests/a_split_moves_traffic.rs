@@ -181,30 +181,45 @@ async fn a_late_backend(stores: &Stores) -> Result<()> {
     Ok(())
 }
 
+/// A TCP connection, a WebSocket and a stream of gRPC messages that were open before: what is new goes elsewhere.
 #[tokio::test]
-async fn a_tcp_connection_stays_while_its_split_changes_ten_times() -> Result<()> {
+async fn what_is_open_stays_open_while_its_split_changes_ten_times() -> Result<()> {
     let stores = stores("database").await?;
-    let address = stores.address(90);
+    let [web, echo, grpc] = [80, 90, 93].map(|port| stores.address(port));
     stores.split(&[("v1", 1), ("v2", 0)]).await?;
     stores.buyer.call_until(200, stores.root, 80, &[]).await?;
-    let held = stores.buyer.start(&["hold", &address])?;
-    let echoes = async |least: u64| {
-        eventually("echoes on the open connection", SOON, async || {
-            let held = last_line(&held)?;
-            holds(held["echoes"].as_u64() > Some(least), || held.to_string())
-        })
-        .await
-    };
-    echoes(0).await?;
+    let mut held = Vec::new();
+    for line in [&["hold", &echo][..], &["hold", &web, "--web-socket"], &["hold", &grpc, "--grpc"]] {
+        held.push(stores.buyer.start(line)?);
+    }
+    echoes(&held, 1).await?;
     for turn in 1..=10 {
         let (weights, server) = if turn % 2 == 1 { ([0, 1], "v2") } else { ([1, 0], "v1") };
         stores.split(&[("v1", weights[0]), ("v2", weights[1])]).await?;
-        let answer = stores.buyer.client(&["tcp", &address, "--send", "ping", "--bytes", "7"]).await?;
+        let answer = stores.buyer.client(&["tcp", &echo, "--send", "ping", "--bytes", "7"]).await?;
         assert_eq!(answer["received"], format!("{server}:ping"), "change {turn}: {answer}");
+        for line in [&["web-socket", &web][..], &["call", &grpc, "--grpc"]] {
+            let answer = stores.buyer.client(line).await?;
+            assert_eq!(answer["server"], server, "change {turn}: {answer}");
+        }
     }
-    // Twice the drain time of the Envoys, at 20 echoes a second: a connection that drains would be closed by now.
-    echoes(last_line(&held)?["echoes"].as_u64().unwrap_or_default() + 80).await?;
-    let held = end(held).await?;
-    assert_eq!((&held["broken"], &held["server"]), (&Value::Null, &json!(stores.v1.name)), "{held}");
+    // Twice the drain time of the Envoys, at 20 echoes a second: what drains would be closed by now.
+    echoes(&held, 80).await?;
+    for held in held {
+        let held = end(held).await?;
+        assert_eq!((&held["broken"], &held["server"]), (&Value::Null, &json!(stores.v1.name)), "{held}");
+    }
     Ok(())
+}
+
+/// Waits for so many more echoes on everything that is held open.
+async fn echoes(held: &[smidge_sandbox::Process], more: u64) -> Result<()> {
+    let count = |held| anyhow::Ok(last_line(held)?["echoes"].as_u64().unwrap_or_default());
+    let counts = async || held.iter().map(count).collect::<Result<Vec<_>>>();
+    let before = eventually("echo", SOON, counts).await?;
+    eventually("echoes on what is open", SOON, async || {
+        let now = counts().await?;
+        holds(now.iter().zip(&before).all(|(now, before)| *now >= before + more), || format!("{before:?} → {now:?}"))
+    })
+    .await
 }

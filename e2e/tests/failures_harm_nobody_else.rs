@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result};
@@ -18,6 +18,8 @@ use smidge_sandbox::Process;
 const RATE: f64 = 200.0;
 /// How long the API server is away, in seconds.
 const ABSENCE: f64 = 30.0;
+/// How long an operator may take to stop: less than its grace for connections that do not close.
+const STOPPED: Duration = Duration::from_secs(4);
 
 /// A client and two versions of a store behind a root Service, everything permitted, under load.
 struct Shop {
@@ -75,6 +77,14 @@ impl Shop {
         Ok(())
     }
 
+    /// SIGTERM: it ends the streams and then itself, soon and well.
+    async fn stop_operator(&self) -> Result<()> {
+        let begin = Instant::now();
+        let status = self.world.stop_operator().await?;
+        assert!(status.success() && begin.elapsed() < STOPPED, "{status} after {:?}", begin.elapsed());
+        Ok(())
+    }
+
     /// Ends the load, of which not one request has failed.
     async fn unharmed(self) -> Result<()> {
         let sum = end(self.load).await?;
@@ -109,14 +119,32 @@ fn certificates(updates: &BTreeMap<String, u64>) -> Option<u64> {
     updates.iter().find(|(name, _)| name.ends_with("sds.workload.update_success")).map(|(_, count)| *count)
 }
 
+/// How an operator ends.
+enum Ending {
+    Killed,
+    Stopped,
+}
+
 #[tokio::test]
 async fn an_operator_killed_under_load_comes_back_and_resends_nothing_but_certificates() -> Result<()> {
-    let shop = shop("phoenix").await?;
+    an_operator_ends_and_comes_back("phoenix", Ending::Killed).await
+}
+
+#[tokio::test]
+async fn an_operator_stopped_under_load_comes_back_and_resends_nothing_but_certificates() -> Result<()> {
+    an_operator_ends_and_comes_back("rollout", Ending::Stopped).await
+}
+
+async fn an_operator_ends_and_comes_back(namespace: &str, ending: Ending) -> Result<()> {
+    let shop = shop(namespace).await?;
     let mut before = Vec::new();
     for pod in shop.pods() {
         before.push(updates(pod).await?);
     }
-    shop.world.kill_operator().await?;
+    match ending {
+        Ending::Killed => shop.world.kill_operator().await?,
+        Ending::Stopped => shop.stop_operator().await?,
+    }
     shop.goes_on(2.0 * RATE).await?;
     shop.world.start_operator().await?;
     for (pod, before) in shop.pods().into_iter().zip(&before) {
@@ -130,7 +158,8 @@ async fn an_operator_killed_under_load_comes_back_and_resends_nothing_but_certif
     shop.turn_to_v2().await?;
     for (pod, before) in shop.pods().into_iter().zip(&before) {
         let resent = resent(before, &updates(pod).await?);
-        let (of_split, others): (Vec<_>, Vec<_>) = resent.into_iter().partition(|row| row.contains("phoenix/store/"));
+        let (of_split, others): (Vec<_>, Vec<_>) =
+            resent.into_iter().partition(|row| row.contains(&format!("{namespace}/store/")));
         assert_eq!(others, [""; 0], "{}: what has nothing to do with the split", pod.name);
         assert!(!of_split.is_empty(), "{} has got the split", pod.name);
     }

@@ -8,6 +8,7 @@ use hyper::{
     Response,
     body::{Bytes, Incoming},
     client::conn::{http1, http2},
+    upgrade::Upgraded,
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde::Serialize;
@@ -80,6 +81,12 @@ impl Connection {
 }
 
 fn build(request: &Request) -> anyhow::Result<hyper::Request<Full<Bytes>>> {
+    let body = if request.grpc { Bytes::from_static(b"\0\0\0\0\x04ping") } else { Bytes::new() };
+    Ok(head(request)?.body(Full::new(body))?)
+}
+
+/// A request without its body.
+pub(crate) fn head(request: &Request) -> anyhow::Result<hyper::http::request::Builder> {
     let http2 = request.http2 || request.grpc;
     // HTTP/2 carries the host in the URI, HTTP/1.1 in a header.
     let uri = if http2 { format!("http://{}{}", request.host, request.path) } else { request.path.clone() };
@@ -91,13 +98,10 @@ fn build(request: &Request) -> anyhow::Result<hyper::Request<Full<Bytes>>> {
     for (name, value) in &request.headers {
         builder = builder.header(name, value);
     }
-    let body = if request.grpc {
+    if request.grpc {
         builder = builder.header("content-type", "application/grpc").header("te", "trailers");
-        Bytes::from_static(b"\0\0\0\0\x04ping")
-    } else {
-        Bytes::new()
-    };
-    Ok(builder.body(Full::new(body))?)
+    }
+    Ok(builder)
 }
 
 async fn read(response: Response<Incoming>) -> anyhow::Result<Answer> {
@@ -119,7 +123,7 @@ async fn read(response: Response<Incoming>) -> anyhow::Result<Answer> {
     })
 }
 
-fn text(headers: &hyper::HeaderMap, name: &str) -> Option<String> {
+pub(crate) fn text(headers: &hyper::HeaderMap, name: &str) -> Option<String> {
     headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
 }
 
@@ -133,12 +137,23 @@ pub(crate) async fn call(request: &Request) -> anyhow::Result<Answer> {
 pub(crate) struct Upgrade {
     status: u16,
     /// The server's name for itself.
-    server: String,
+    pub(crate) server: String,
     echoed: String,
 }
 
 /// Upgrades a connection and has a text echoed through it.
 pub(crate) async fn web_socket(request: &Request) -> anyhow::Result<Upgrade> {
+    let (mut answer, stream) = upgrade(request).await?;
+    let Some(mut stream) = stream else { return Ok(answer) };
+    stream.write_all(b"hello").await?;
+    let mut echoed = [0; 5];
+    timeout(Duration::from_secs(5), stream.read_exact(&mut echoed)).await.context("nothing echoed in time")??;
+    answer.echoed = String::from_utf8_lossy(&echoed).into_owned();
+    Ok(answer)
+}
+
+/// Asks for an upgrade to WebSocket; without a stream it was refused.
+pub(crate) async fn upgrade(request: &Request) -> anyhow::Result<(Upgrade, Option<TokioIo<Upgraded>>)> {
     let Connection::Http1(mut sender) = Connection::open(request).await? else {
         bail!("WebSocket is asked for over HTTP/1.1");
     };
@@ -148,12 +163,9 @@ pub(crate) async fn web_socket(request: &Request) -> anyhow::Result<Upgrade> {
     let response = sender.send_request(message).await?;
     let status = response.status().as_u16();
     let server = text(response.headers(), "x-server").unwrap_or_default();
-    if status != 101 {
-        return Ok(Upgrade { status, server, echoed: String::new() });
-    }
-    let mut stream = TokioIo::new(hyper::upgrade::on(response).await?);
-    stream.write_all(b"hello").await?;
-    let mut echoed = [0; 5];
-    timeout(Duration::from_secs(5), stream.read_exact(&mut echoed)).await.context("nothing echoed in time")??;
-    Ok(Upgrade { status, server, echoed: String::from_utf8_lossy(&echoed).into_owned() })
+    let stream = match status {
+        101 => Some(TokioIo::new(hyper::upgrade::on(response).await?)),
+        _ => None,
+    };
+    Ok((Upgrade { status, server, echoed: String::new() }, stream))
 }

@@ -2,7 +2,8 @@
 
 use std::convert::Infallible;
 
-use http_body_util::{BodyExt, Full, StreamBody, combinators::BoxBody};
+use futures::{StreamExt, future::ready, stream};
+use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
 use hyper::{
     HeaderMap, Request, Response, StatusCode,
     body::{Bytes, Frame, Incoming},
@@ -11,7 +12,7 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 
-type Body = BoxBody<Bytes, Infallible>;
+type Body = UnsyncBoxBody<Bytes, Infallible>;
 
 /// Answers one request.
 pub(crate) async fn answer(name: String, request: Request<Incoming>) -> hyper::Result<Response<Body>> {
@@ -21,10 +22,10 @@ pub(crate) async fn answer(name: String, request: Request<Incoming>) -> hyper::R
     let is_grpc =
         request.headers().get(header::CONTENT_TYPE).is_some_and(|t| t.as_bytes().starts_with(b"application/grpc"));
     let (head, body) = request.into_parts();
-    let body = body.collect().await?.to_bytes();
     if is_grpc {
         return Ok(grpc(&name, body));
     }
+    let body = body.collect().await?.to_bytes();
     let said = serde_json::json!({
         "server": name,
         "method": head.method.as_str(),
@@ -34,7 +35,7 @@ pub(crate) async fn answer(name: String, request: Request<Incoming>) -> hyper::R
         "headers": head.headers.iter().map(|(k, v)| (k.to_string(), String::from_utf8_lossy(v.as_bytes()).into_owned())).collect::<std::collections::BTreeMap<_, _>>(),
         "body": body.len(),
     });
-    let mut response = Response::new(Full::new(Bytes::from(said.to_string())).boxed());
+    let mut response = Response::new(Full::new(Bytes::from(said.to_string())).boxed_unsync());
     response.headers_mut().extend(name_header(&name));
     Ok(response)
 }
@@ -50,12 +51,14 @@ fn name_header(name: &str) -> HeaderMap {
         .unwrap_or_default()
 }
 
-/// A unary call's answer is its request; the trailers say that all is well.
-fn grpc(name: &str, message: Bytes) -> Response<Body> {
+/// Each message comes back as soon as it is here; at the end the trailers say that all is well.
+fn grpc(name: &str, messages: Incoming) -> Response<Body> {
     let trailers =
         HeaderMap::from_iter([(header::HeaderName::from_static("grpc-status"), header::HeaderValue::from_static("0"))]);
-    let frames = [Ok(Frame::data(message)), Ok(Frame::trailers(trailers))];
-    let mut response = Response::new(StreamBody::new(futures::stream::iter(frames)).boxed());
+    // The client going away is how it may end too.
+    let echoed = messages.into_data_stream().filter_map(|data| ready(data.ok().map(|data| Ok(Frame::data(data)))));
+    let frames = echoed.chain(stream::once(ready(Ok(Frame::trailers(trailers)))));
+    let mut response = Response::new(StreamBody::new(frames).boxed_unsync());
     response.headers_mut().extend(name_header(name));
     response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/grpc"));
     response
@@ -68,7 +71,7 @@ fn upgrade(name: &str, request: Request<Incoming>) -> Response<Body> {
             echo(upgraded).await;
         }
     });
-    let mut response = Response::new(Full::default().boxed());
+    let mut response = Response::new(Full::default().boxed_unsync());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     response.headers_mut().extend(name_header(name));
     response.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("upgrade"));

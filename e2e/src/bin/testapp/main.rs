@@ -4,6 +4,7 @@
 //! until told otherwise end at SIGTERM.
 
 mod client;
+mod hold;
 mod http;
 mod load;
 mod serve;
@@ -31,7 +32,7 @@ enum Command {
     WebSocket(Request),
     /// Opens a connection, sends a text, and prints all that comes back until it is closed or the time is over.
     Tcp(Tcp),
-    /// Keeps one connection open and has a line echoed again and again.
+    /// Keeps one connection or stream open and has a line echoed again and again.
     Hold(Hold),
 }
 
@@ -107,7 +108,12 @@ pub(crate) struct Tcp {
 
 #[derive(Args)]
 pub(crate) struct Hold {
-    address: SocketAddr,
+    /// Plain TCP unless `--grpc` (one stream of messages) or `--web-socket` is given.
+    #[command(flatten)]
+    request: Request,
+    /// Over a connection upgraded to WebSocket.
+    #[arg(long)]
+    web_socket: bool,
     /// Milliseconds between two lines.
     #[arg(long, default_value_t = 50)]
     every_ms: u64,
@@ -132,7 +138,7 @@ async fn main() -> anyhow::Result<()> {
         Command::Load(load) => load::run(load).await,
         Command::WebSocket(request) => print(&client::web_socket(&request).await?),
         Command::Tcp(tcp) => print(&stream::exchange(&tcp).await?),
-        Command::Hold(hold) => print(&stream::hold(&hold).await?),
+        Command::Hold(hold) => print(&hold::hold(&hold).await?),
     }
 }
 
