@@ -4,9 +4,10 @@
 cd "$root"
 seconds=${1:?seconds for each target}
 target=${CARGO_TARGET_DIR:-$root/target}
+targets=(events manifest protocol)
 
-RUSTC_WORKSPACE_WRAPPER="$tools/instrument.sh" cargo build --locked --quiet -p smidge-fuzz --bins
-for name in manifest protocol; do
+RUSTC_WORKSPACE_WRAPPER="$tools/instrument.sh" cargo build --workspace --locked --quiet "${targets[@]/#/--bin=}"
+for name in "${targets[@]}"; do
   corpus=$target/fuzz/$name
   mkdir -p "$corpus"
   dictionary=()
