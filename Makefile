@@ -1,6 +1,8 @@
-# One word per job; `make` alone lists them. Tools go into $SMIDGE_CACHE (~/.cache/smidge), builds into target/.
+# One word per job; `make` alone lists them. Tools go into $SMIDGE_CACHE (~/.cache/smidge), builds into target/. Every job
+# builds with --workspace: cargo chooses the features of dependencies by what is selected, and builds them once per choice.
 SHELL := /bin/bash
 TOOLS := e2e/tools
+BUILDS := $(or $(CARGO_TARGET_DIR),target)
 export SMIDGE_CACHE ?= $(HOME)/.cache/smidge
 
 .PHONY: help
@@ -9,8 +11,8 @@ help: ## List the jobs
 
 .PHONY: run
 run: demo-tools ## Show the mesh at work on this machine: the bookstore, stock Envoys, no cluster (ARGS="--for 20s")
-	@cargo build --locked --quiet -p smidge -p bookstore
-	@. $(TOOLS)/settings.sh; exec $${CARGO_TARGET_DIR:-target}/debug/bookstore-demo $(ARGS)
+	@cargo build --workspace --locked --quiet --bin smidge --bin bookstore --bin bookstore-demo
+	@. $(TOOLS)/settings.sh; exec $(BUILDS)/debug/bookstore-demo $(ARGS)
 
 .PHONY: test
 test: ## Run everything that a change must pass
@@ -18,8 +20,9 @@ test: ## Run everything that a change must pass
 
 .PHONY: bench
 bench: ## Measure latency, CPU and memory; small size (ARGS="--clients 2000" for the table of docs/benchmarks.md)
-	@cargo run --release --locked --quiet -p smidge-bench -- $(ARGS)
-	@cargo run --release --locked --quiet -p smidge-engine --example build_time
+	@cargo build --workspace --release --locked --quiet --bin smidge-bench --example build_time
+	@$(BUILDS)/release/smidge-bench $(ARGS)
+	@$(BUILDS)/release/examples/build_time
 
 .PHONY: tools
 tools: ## Install what the tests run: Debian packages, Envoy, etcd, kube-apiserver, kubectl
@@ -37,7 +40,7 @@ fmt: ## Format the sources
 lint: ## Check format, clippy and the tidy test
 	@cargo fmt --all --check
 	@cargo clippy --workspace --all-targets --locked -- -D warnings
-	@cargo test --locked --quiet -p tidy
+	@cargo test --workspace --locked --quiet --test tidy
 
 .PHONY: fuzz
 fuzz: ## Fuzz for a long time, by hand (SECONDS_EACH=600)
@@ -45,7 +48,7 @@ fuzz: ## Fuzz for a long time, by hand (SECONDS_EACH=600)
 
 .PHONY: crds
 crds: ## Write manifests/crds/ anew from the types
-	@UPDATE=1 cargo test --locked --quiet -p smidge-crds
+	@UPDATE=1 cargo test --workspace --locked --quiet --test manifests_are_what_the_types_say
 
 .PHONY: clean-e2e
 clean-e2e: ## Take away what killed test runs have left

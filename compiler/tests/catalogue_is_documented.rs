@@ -1,4 +1,4 @@
-//! `docs/diagnostics.md` is the catalogue of diagnostics as a page. `UPDATE=1 cargo test -p smidge-compiler` rewrites it.
+//! `docs/diagnostics.md` is the catalogue of diagnostics as a page. `UPDATE=1 cargo test --workspace --test catalogue_is_documented` rewrites it.
 
 use std::{collections::BTreeSet, env, fmt::Write, fs, path::Path};
 
@@ -30,7 +30,10 @@ fn the_page_says_what_the_catalogue_says() {
         fs::write(&path, &page).expect("docs/ is there");
     }
     let written = fs::read_to_string(&path).unwrap_or_default();
-    assert!(written == page, "docs/diagnostics.md is out of date: UPDATE=1 cargo test -p smidge-compiler");
+    assert!(
+        written == page,
+        "docs/diagnostics.md is out of date: UPDATE=1 cargo test --workspace --test catalogue_is_documented"
+    );
 }
 
 #[test]

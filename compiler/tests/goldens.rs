@@ -1,6 +1,6 @@
 //! Every folder `testdata/<rule>/<case>` with its `in.yaml` is compiled and diagnosed; `mesh.yaml` and `status.yaml`
 //! hold what comes out. The first line of `in.yaml` names the rule; a line `# show: services endpoints` says which parts
-//! of the mesh the case is about. `UPDATE=1 cargo test -p smidge-compiler` rewrites what differs.
+//! of the mesh the case is about. `UPDATE=1 cargo test --workspace --test goldens` rewrites what differs.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -31,7 +31,7 @@ struct Status {
 #[test]
 fn every_case_compiles_into_what_its_files_say() {
     let differing: Vec<String> = cases().iter().filter_map(|case| check(case).err()).collect();
-    assert!(differing.is_empty(), "{}\nrun: UPDATE=1 cargo test -p smidge-compiler", differing.join("\n"));
+    assert!(differing.is_empty(), "{}\nrun: UPDATE=1 cargo test --workspace --test goldens", differing.join("\n"));
 }
 
 #[test]

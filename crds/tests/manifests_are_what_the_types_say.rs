@@ -24,6 +24,6 @@ fn manifests_crds_holds_what_the_types_say() {
     let names = |files: &BTreeMap<String, String>| files.keys().cloned().collect::<Vec<_>>();
     assert_eq!(names(&found), names(&expected), "files in manifests/crds");
     for (name, yaml) in expected {
-        assert!(found[&name] == yaml, "{name} is stale; write it anew with: UPDATE=1 cargo test -p smidge-crds");
+        assert!(found[&name] == yaml, "{name} is stale; write it anew with `make crds`");
     }
 }

@@ -1,6 +1,6 @@
 //! Every case `testdata/<rule>/<case>/in.yaml`, compiled and translated: a stock Envoy loads all of it, and `xds.yaml`,
 //! where there is one, holds the resources that its first line names (`# Route:shop/web/80 Endpoints:shop/web/80/tcp`).
-//! `UPDATE=1 cargo test -p smidge-translator --test goldens` rewrites what differs.
+//! `UPDATE=1 cargo test --workspace --test goldens` rewrites what differs.
 
 #![allow(clippy::unwrap_used)] // Test code outside of test functions.
 
@@ -92,7 +92,7 @@ fn envoy_loads_every_case() {
 fn every_case_translates_into_what_its_file_says() {
     let with_golden = cases().into_iter().map(|case| case.join("xds.yaml")).filter(|golden| golden.exists());
     let differing: Vec<_> = with_golden.filter_map(|golden| check(&golden).err()).collect();
-    let update = "run: UPDATE=1 cargo test -p smidge-translator --test goldens";
+    let update = "run: UPDATE=1 cargo test --workspace --test goldens";
     assert!(differing.is_empty(), "{}\n{update}", differing.join("\n"));
 }
 

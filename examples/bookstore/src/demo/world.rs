@@ -155,7 +155,11 @@ fn sibling(name: &str, variable: &str) -> Result<PathBuf> {
         Some(path) => path.into(),
         None => env::current_exe()?.with_file_name(name),
     };
-    ensure!(path.is_file(), "{} is missing: build it with `cargo build -p smidge -p bookstore`", path.display());
+    ensure!(
+        path.is_file(),
+        "{} is missing: build it with `cargo build --workspace --bin smidge --bin bookstore --bin bookstore-demo`",
+        path.display()
+    );
     Ok(path)
 }
 
