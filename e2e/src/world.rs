@@ -318,7 +318,7 @@ pub fn last_line(client: &Process) -> Result<Value> {
 }
 
 /// A program of this workspace, in the folder where cargo put it.
-fn beside_this_test(name: &str) -> Result<PathBuf> {
+pub fn beside_this_test(name: &str) -> Result<PathBuf> {
     let this = std::env::current_exe()?;
     let folder = this.ancestors().nth(2).context("a test runs from cargo's folder")?;
     let program = folder.join(name);

@@ -30,7 +30,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// It cannot be made.
-    #[error("cannot serve on {path}")]
+    #[error("cannot serve proxies on {path}: with --xds-socket give a path in a folder that this user may write to")]
     Io {
         /// Where.
         path: PathBuf,
@@ -63,13 +63,20 @@ impl Socket {
         // From a process of the same id that died just here.
         let _ = fs::remove_file(&temporary);
         let listener = UnixListener::bind(&temporary)?;
-        fs::set_permissions(&temporary, fs::Permissions::from_mode(0o600))?;
-        if self.group.is_some() {
-            chown(&temporary, None, self.group)?;
-            fs::set_permissions(&temporary, fs::Permissions::from_mode(0o660))?;
-        }
-        fs::rename(&temporary, &self.path)?;
+        self.show(&temporary).inspect_err(|_| {
+            // What is told is why it could not be shown.
+            let _ = fs::remove_file(&temporary);
+        })?;
         Ok(listener)
+    }
+
+    fn show(&self, temporary: &Path) -> io::Result<()> {
+        fs::set_permissions(temporary, fs::Permissions::from_mode(0o600))?;
+        if self.group.is_some() {
+            chown(temporary, None, self.group)?;
+            fs::set_permissions(temporary, fs::Permissions::from_mode(0o660))?;
+        }
+        fs::rename(temporary, &self.path)
     }
 
     /// Takes the name away, for who ends in good order.
@@ -97,5 +104,14 @@ mod tests {
         assert!(matches!(socket.bind(), Err(Error::InUse { .. })));
         drop(listener);
         socket.bind().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_cannot_be_made_leaves_nothing_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("taken");
+        fs::create_dir(&path).unwrap();
+        assert!(matches!(Socket { path, group: None }.bind(), Err(Error::Io { .. })));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 }

@@ -10,11 +10,16 @@ const LONGEST: Duration = Duration::from_secs(3);
 
 /// Doubles with each failure in a row.
 #[derive(Debug)]
-pub(super) struct Backoff(Duration);
+pub(super) struct Backoff {
+    next: Duration,
+    /// Whether there was a good event since the last failure. One alone means nothing: each new try is announced by
+    /// one, before the server is asked.
+    is_announced: bool,
+}
 
 impl Default for Backoff {
     fn default() -> Self {
-        Self(FIRST)
+        Self { next: FIRST, is_announced: false }
     }
 }
 
@@ -22,15 +27,17 @@ impl Iterator for Backoff {
     type Item = Duration;
 
     fn next(&mut self) -> Option<Duration> {
-        let now = self.0;
-        self.0 = (now * 2).min(LONGEST);
+        let now = self.next;
+        *self = Self { next: (now * 2).min(LONGEST), is_announced: false };
         Some(now)
     }
 }
 
 impl kube_runtime::utils::Backoff for Backoff {
     fn reset(&mut self) {
-        *self = Self::default();
+        if std::mem::replace(&mut self.is_announced, true) {
+            self.next = FIRST;
+        }
     }
 }
 
@@ -46,6 +53,17 @@ mod tests {
         assert_eq!(backoff.next(), Some(FIRST));
         assert_eq!(backoff.nth(100), Some(LONGEST));
         backoff.reset();
+        backoff.reset();
         assert_eq!(backoff.next(), Some(FIRST));
+    }
+
+    #[test]
+    fn the_announcement_of_a_try_is_no_success() {
+        let mut backoff = Backoff::default();
+        for _ in 0..10 {
+            backoff.next();
+            backoff.reset();
+        }
+        assert_eq!(backoff.next(), Some(LONGEST));
     }
 }

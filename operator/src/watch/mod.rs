@@ -8,6 +8,7 @@ mod backoff;
 mod door;
 mod missing;
 mod seen;
+mod trouble;
 
 use std::pin::pin;
 
@@ -32,6 +33,7 @@ use crate::message::{Message, Source};
 use backoff::Backoff;
 use door::{CoreObject, CustomObject, Door};
 use seen::Seen;
+use trouble::{Contact, Trouble};
 
 /// Where objects of a kind are found; `None`: we only read that kind by its own type.
 pub(crate) fn api_resource(kind: Kind) -> Option<ApiResource> {
@@ -65,58 +67,65 @@ pub(crate) fn sources() -> impl Iterator<Item = Source> {
     KINDS.into_iter().map(Source::Watch)
 }
 
-/// The watches of all kinds; each goes on for ever.
-pub(crate) fn watches(client: &Client, to: &mpsc::Sender<Message>) -> Vec<BoxFuture<'static, ()>> {
-    KINDS.into_iter().map(|kind| watch_kind(client, to, kind)).collect()
+/// The API server, as all watches see it.
+#[derive(Clone)]
+struct Server {
+    client: Client,
+    contact: Contact,
 }
 
-fn watch_kind(client: &Client, to: &mpsc::Sender<Message>, kind: Kind) -> BoxFuture<'static, ()> {
+/// The watches of all kinds; each goes on for ever.
+pub(crate) fn watches(client: &Client, address: &str, to: &mpsc::Sender<Message>) -> Vec<BoxFuture<'static, ()>> {
+    let server = Server { client: client.clone(), contact: Contact::new(address) };
+    KINDS.into_iter().map(|kind| watch_kind(&server, to, kind)).collect()
+}
+
+fn watch_kind(server: &Server, to: &mpsc::Sender<Message>, kind: Kind) -> BoxFuture<'static, ()> {
     match kind {
-        Kind::Namespace => core::<Namespace>(client, to, kind),
-        Kind::Service => core::<Service>(client, to, kind),
-        Kind::EndpointSlice => core::<EndpointSlice>(client, to, kind),
-        Kind::Pod => core::<Pod>(client, to, kind),
-        Kind::TrafficSplit => custom::<TrafficSplit>(client, to, kind),
-        Kind::TrafficTarget => custom::<TrafficTarget>(client, to, kind),
-        Kind::HttpRouteGroup => custom::<HTTPRouteGroup>(client, to, kind),
-        Kind::TcpRoute => custom::<TCPRoute>(client, to, kind),
-        Kind::UdpRoute => custom::<UDPRoute>(client, to, kind),
-        Kind::MeshConfig => custom::<MeshConfig>(client, to, kind),
+        Kind::Namespace => core::<Namespace>(server, to, kind),
+        Kind::Service => core::<Service>(server, to, kind),
+        Kind::EndpointSlice => core::<EndpointSlice>(server, to, kind),
+        Kind::Pod => core::<Pod>(server, to, kind),
+        Kind::TrafficSplit => custom::<TrafficSplit>(server, to, kind),
+        Kind::TrafficTarget => custom::<TrafficTarget>(server, to, kind),
+        Kind::HttpRouteGroup => custom::<HTTPRouteGroup>(server, to, kind),
+        Kind::TcpRoute => custom::<TCPRoute>(server, to, kind),
+        Kind::UdpRoute => custom::<UDPRoute>(server, to, kind),
+        Kind::MeshConfig => custom::<MeshConfig>(server, to, kind),
     }
 }
 
-fn core<K>(client: &Client, to: &mpsc::Sender<Message>, kind: Kind) -> BoxFuture<'static, ()>
+fn core<K>(server: &Server, to: &mpsc::Sender<Message>, kind: Kind) -> BoxFuture<'static, ()>
 where
     K: Resource<DynamicType = ()> + Digest + Clone + std::fmt::Debug + Send + Sync + 'static,
     K: serde::de::DeserializeOwned,
 {
-    Box::pin(watch::<CoreObject<K>>(Api::all(client.clone()), kind, to.clone()))
+    Box::pin(watch::<CoreObject<K>>(Api::all(server.client.clone()), kind, server.clone(), to.clone()))
 }
 
-fn custom<K>(client: &Client, to: &mpsc::Sender<Message>, kind: Kind) -> BoxFuture<'static, ()>
+fn custom<K>(server: &Server, to: &mpsc::Sender<Message>, kind: Kind) -> BoxFuture<'static, ()>
 where
     K: Resource<DynamicType = ()> + Digest + serde::de::DeserializeOwned + Send + 'static,
 {
-    let api: Api<DynamicObject> = Api::all_with(client.clone(), &ApiResource::erase::<K>(&()));
-    Box::pin(watch::<CustomObject<K>>(api, kind, to.clone()))
+    let api: Api<DynamicObject> = Api::all_with(server.client.clone(), &ApiResource::erase::<K>(&()));
+    Box::pin(watch::<CustomObject<K>>(api, kind, server.clone(), to.clone()))
 }
 
 /// Tells the loop about the objects of one kind until nobody listens any more.
-async fn watch<D: Door>(api: Api<D::Raw>, kind: Kind, to: mpsc::Sender<Message>)
+async fn watch<D: Door>(api: Api<D::Raw>, kind: Kind, server: Server, to: mpsc::Sender<Message>)
 where
     D::Raw: Resource + Clone + serde::de::DeserializeOwned + std::fmt::Debug + Send + 'static,
 {
-    let client = api.clone().into_client();
     let events = watcher(api, watcher::Config::default());
     let events = events.filter(|event| ready(!is_expired(event))).backoff(Backoff::default());
-    let (mut events, mut seen, mut trouble) = (pin!(events), Seen::<D>::new(kind), Trouble::new(kind));
+    let (mut events, mut seen, mut trouble) = (pin!(events), Seen::<D>::new(kind), Trouble::new(kind, server.contact));
     while let Some(event) = events.next().await {
         let messages = match event {
             Ok(event) => {
                 trouble.is_over(&event);
                 seen.take_in(event)
             }
-            Err(error) if is_missing(&client, kind, &error).await => {
+            Err(error) if is_missing(&server.client, kind, &error).await => {
                 trouble.note_missing();
                 seen.vanish()
             }
@@ -145,56 +154,4 @@ async fn is_missing(client: &Client, kind: Kind, error: &watcher::Error) -> bool
 /// and is not waited for.
 fn is_expired<T>(event: &watcher::Result<T>) -> bool {
     matches!(event, Err(watcher::Error::WatchError(status)) if status.code == 410)
-}
-
-/// Says once that a watch is in trouble, and once that it is not any more.
-struct Trouble {
-    kind: Kind,
-    is_told: bool,
-    is_missing: bool,
-}
-
-impl Trouble {
-    fn new(kind: Kind) -> Self {
-        Self { kind, is_told: false, is_missing: false }
-    }
-
-    fn note(&mut self, error: &watcher::Error) {
-        if self.is_told {
-            tracing::debug!(kind = self.kind.as_str(), error = error as &dyn std::error::Error, "watch goes on");
-            return;
-        }
-        self.is_told = true;
-        let kind = self.kind.as_str();
-        match error {
-            watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.code == 403 => tracing::error!(
-                kind,
-                message = status.message,
-                "not allowed to list this kind: give the control plane's account the ClusterRole; trying again"
-            ),
-            error => tracing::warn!(
-                kind,
-                error = error as &dyn std::error::Error,
-                "lost the API server; proxies go on with what they have; trying again"
-            ),
-        }
-    }
-
-    fn note_missing(&mut self) {
-        if !self.is_missing {
-            (self.is_told, self.is_missing) = (true, true);
-            tracing::warn!(
-                kind = self.kind.as_str(),
-                "the API server does not know this kind, so it counts as having no objects: install the CRDs with \
-                 `smidge crds | kubectl apply --server-side -f -`; looking for it every few seconds"
-            );
-        }
-    }
-
-    fn is_over<K>(&mut self, event: &watcher::Event<K>) {
-        if self.is_told && !matches!(event, watcher::Event::Init) {
-            (self.is_told, self.is_missing) = (false, false);
-            tracing::info!(kind = self.kind.as_str(), "the watch works again");
-        }
-    }
 }
