@@ -8,6 +8,8 @@ need cc build-essential
 need nft nftables
 need ip iproute2
 need setpriv util-linux
+# Who is not root is root of a user namespace.
+[ "$(id -u)" = 0 ] || need newuidmap uidmap
 if [ "${1:-run}" = test ]; then
   need tcpdump tcpdump
   need openssl openssl

@@ -5,6 +5,8 @@ root=$(cd "$tools/../.." && pwd)
 . "$tools/versions.env"
 export SMIDGE_CACHE=${SMIDGE_CACHE:-$HOME/.cache/smidge}
 export ENVOY=${ENVOY:-$SMIDGE_CACHE/bin/envoy-$ENVOY_VERSION}
+# On Debian the PATH of a user who is not root lacks nft.
+export PATH=$PATH:/usr/sbin:/sbin
 mkdir -p "$SMIDGE_CACHE/bin"
 
 say() { printf '• %s\n' "$*"; }

@@ -7,12 +7,13 @@ use std::{io, path::PathBuf, time::Duration};
 pub enum Error {
     /// Namespaces, veth pairs and nft rules need root.
     #[error(
-        "a sandbox of network namespaces needs root, or a user namespace with subordinate ids (package uidmap, a line \
-         for the user in /etc/subuid and /etc/subgid): run it with sudo ({why})"
+        "only root may make network namespaces, the machine's or that of a user namespace: {why}; {advice}, or run it as root (sudo -E)"
     )]
     NotRoot {
         /// What stands in the way.
         why: String,
+        /// What to do about it.
+        advice: &'static str,
     },
     /// A program that cargo does not build is not there.
     #[error("{} does not exist: run `make tools`, or set {variable} to your own", path.display())]
