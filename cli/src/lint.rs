@@ -42,6 +42,9 @@ pub(crate) fn run(args: &Lint) -> anyhow::Result<ExitCode> {
     }
     findings.sort_by_key(|finding| (finding.path, finding.line));
     print(&findings, args.output)?;
+    if manifests.is_empty() {
+        eprintln!("warning: there are no manifests: their files end in .yaml, .yml or .json");
+    }
     let has_errors = findings.iter().any(|finding| finding.severity == Severity::Error);
     Ok(if has_errors { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

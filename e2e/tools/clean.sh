@@ -7,7 +7,11 @@ removed=0
 for folder in "${TMPDIR:-/tmp}"/smidge-sandbox.* "${TMPDIR:-/tmp}"/smidge-{api,world}-*; do
   [ -d "$folder" ] || continue
   # A sandbox's owner holds a lock; a server that runs names its folder in its arguments.
-  if [ -e "$folder/owner.lock" ]; then flock --nonblock "$folder/owner.lock" true || continue; fi
+  if [ -e "$folder/owner.lock" ]; then
+    flock --nonblock "$folder/owner.lock" true || continue
+  elif [ -n "$(find "$folder" -maxdepth 0 -mmin -1)" ]; then
+    continue # Its owner may not have come to either yet.
+  fi
   if pgrep --full -- "$folder" >/dev/null; then continue; fi
   rm -rf -- "$folder"
   removed=$((removed + 1))

@@ -121,7 +121,7 @@ impl Document<'_> {
         serde_yaml::from_str_with_options(self.text, options()).map_err(|error| {
             let error = error.without_snippet();
             let line = error.location().map_or(0, |location| usize::try_from(location.line()).unwrap_or(1) - 1);
-            self.unfit(line, &error.to_string())
+            self.unfit(line, &words(&error.to_string()))
         })
     }
 
@@ -152,6 +152,15 @@ fn with_head(mut item: Value, list: &Head) -> Value {
         fields.entry("apiVersion").or_insert_with(|| list.api_version.as_str().into());
     }
     item
+}
+
+/// What the parser says, without the line in the document: the one in the file is told beside it.
+fn words(error: &str) -> String {
+    let said = error.rsplit_once(" at line ").map_or(error, |(said, _)| said);
+    match said.strip_prefix("duplicate mapping key: ").and_then(|rest| rest.split(',').next()) {
+        Some(key) => format!("{key} is there twice: is a line `---` between two objects missing?"),
+        None => said.to_owned(),
+    }
 }
 
 /// As Kubernetes reads YAML: `no` and `010` are what they look like.
@@ -195,6 +204,9 @@ mod tests {
         assert_eq!((wrong.line, wrong.is_malformed), (14, false), "{wrong:?}");
         assert!(problem("apiVersion: v1\nkind: [\n").is_malformed);
         assert!(problem("metadata: {name: a}\n").message.contains("no kind"));
+        let twice = problem("kind: Pod\napiVersion: v1\nkind: Service\n");
+        assert_eq!((twice.line, twice.is_malformed), (12, true));
+        assert_eq!(twice.message, "kind is there twice: is a line `---` between two objects missing?");
     }
 
     #[test]

@@ -77,6 +77,7 @@ impl Files {
 
 impl Followed {
     fn start(path: &Path) -> Result<Self, Error> {
+        fs::metadata(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
         let failed = |source| Error::Watch { path: path.to_owned(), source };
         let (stir, stirs) = mpsc::channel(1);
         let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {

@@ -58,6 +58,8 @@ struct File {
     text: String,
     objects: Vec<Placed>,
     unreadable: Vec<Unreadable>,
+    /// Whether the objects are those of a text before this one.
+    is_kept: bool,
 }
 
 #[derive(Debug)]
@@ -110,7 +112,8 @@ impl File {
                 }
             }
         }
-        if self.text.is_empty() || !unreadable.iter().any(|error| error.is_malformed) {
+        self.is_kept = !self.text.is_empty() && unreadable.iter().any(|error| error.is_malformed);
+        if !self.is_kept {
             self.objects = objects;
         }
         (self.text, self.unreadable) = (text, unreadable);
@@ -150,11 +153,10 @@ impl Manifests {
     /// What is wrong with the files, in their order.
     pub fn problems(&self) -> Vec<Problem> {
         let unreadable = self.files.iter().flat_map(|(path, file)| {
-            let keeps = |error: &Unreadable| error.is_malformed && !file.objects.is_empty();
-            file.unreadable.iter().map(move |error| Problem {
+            file.unreadable.iter().map(|error| Problem {
                 path: path.clone(),
                 line: Some(error.line),
-                message: match keeps(error) {
+                message: match file.is_kept {
                     true => format!("{} (what this file said before stays in force)", error.message),
                     false => format!("{} (it counts as absent)", error.message),
                 },
@@ -163,6 +165,11 @@ impl Manifests {
         let mut problems: Vec<_> = unreadable.chain(self.doubles()).collect();
         problems.sort();
         problems
+    }
+
+    /// Whether there is no file at all.
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty()
     }
 
     /// The files in which nothing is there to be read: worth a word to whoever asks, and nothing wrong.
