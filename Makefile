@@ -19,9 +19,9 @@ test: ## Run everything that a change must pass
 	@$(TOOLS)/test.sh
 
 .PHONY: bench
-bench: ## Measure latency, CPU and memory; small size (ARGS="--clients 2000" for the table of docs/benchmarks.md)
-	@cargo build --workspace --release --locked --quiet --bin smidge-bench --example build_time
-	@$(BUILDS)/release/smidge-bench $(ARGS)
+bench: bench-tools ## Measure latency, CPU and memory; small size (ARGS="--clients 2000" for the table of docs/benchmarks.md)
+	@cargo build --workspace --release --locked --quiet --bin smidge --bin smidge-bench --example build_time
+	@. $(TOOLS)/settings.sh; ulimit -n "$$(ulimit -Hn)"; exec $(BUILDS)/release/smidge-bench $(ARGS)
 	@$(BUILDS)/release/examples/build_time
 
 .PHONY: tools
@@ -31,6 +31,10 @@ tools: ## Install what the tests run: Debian packages, Envoy, etcd, kube-apiserv
 .PHONY: demo-tools
 demo-tools:
 	@$(TOOLS)/prerequisites.sh run && $(TOOLS)/debian.sh run && $(TOOLS)/envoy.sh
+
+.PHONY: bench-tools
+bench-tools:
+	@$(TOOLS)/prerequisites.sh bench && $(TOOLS)/debian.sh bench && $(TOOLS)/k8s.sh
 
 .PHONY: fmt
 fmt: ## Format the sources

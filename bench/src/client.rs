@@ -104,16 +104,20 @@ pub async fn scout(socket: &Path, node: &str) -> anyhow::Result<Expected> {
     let (mut requests, mut messages) = connect(socket).await?;
     send(&mut requests, &as_node(node, subscribe(TypeUrl::Cluster, [])))?;
     let mut asked_listeners = false;
+    // An operator that has just started has to list all objects first.
+    let mut patience = Duration::from_secs(60);
     loop {
         // All there is has come when nothing more comes for a while.
-        let Ok(message) = timeout(Duration::from_millis(500), messages.next()).await else {
+        let Ok(message) = timeout(patience, messages.next()).await else {
             if asked_listeners {
                 return Ok(expected);
             }
+            anyhow::ensure!(expected.clusters > 0, "the server sends no clusters");
             asked_listeners = true;
             send(&mut requests, &subscribe(TypeUrl::Listener, []))?;
             continue;
         };
+        patience = Duration::from_millis(500);
         let response = wire::response(message?).context("not a response")?;
         for resource in response.resources.clone() {
             match TypeUrl::from_url(&response.type_url) {
@@ -160,8 +164,9 @@ struct Messages {
 
 impl Messages {
     async fn next(&mut self) -> anyhow::Result<Bytes> {
-        if let Some(head) = self.head.take() {
+        if let Some(head) = &mut self.head {
             let response = head.await?;
+            self.head = None;
             if let Some(status) = response.headers().get("grpc-message") {
                 bail!("refused: {status:?}");
             }

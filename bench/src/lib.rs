@@ -1,7 +1,9 @@
-//! The load client: many delta ADS streams that subscribe and acknowledge as Envoy does, in one process.
+//! What `make bench` is made of: a cluster's objects on a real API server, the measured operator, and the load clients.
 //!
-//! It reads only what it needs of a response (type, nonce, names and versions), so that 2,000 clients fit one core.
+//! The load clients read only what they need of a response (type, nonce, names and versions), so that 2,000 fit one core.
 
 pub mod client;
+pub mod cluster;
 pub mod interests;
+pub mod operator;
 pub mod wire;

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# debian.sh run|test: installs the Debian packages whose programs are missing; says what is missing where it cannot.
+# debian.sh run|bench|test: installs the Debian packages whose programs are missing; says what is missing where it cannot.
 . "$(dirname "${BASH_SOURCE[0]}")/settings.sh"
 
 packages=()

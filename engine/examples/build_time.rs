@@ -2,7 +2,10 @@
 //!
 //! Facts are made beforehand: what is timed is the engine's own work, from facts to encoded resources.
 
-use std::time::{Duration, Instant};
+use std::{
+    hint::black_box,
+    time::{Duration, Instant},
+};
 
 use k8s_openapi::api::{
     core::v1::{Namespace, Pod, Service},
@@ -10,8 +13,9 @@ use k8s_openapi::api::{
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use smidge_compiler::{Digest, Event};
+use smidge_compiler::{Digest, Event, compile, compile_endpoints, compile_peers, compile_service};
 use smidge_engine::Engine;
+use smidge_mesh::ServiceName;
 
 fn main() {
     let mut sizes = std::env::args().skip(1).map(|size| size.parse().expect("a number"));
@@ -25,6 +29,7 @@ fn main() {
     let step = engine.apply(events);
     println!("full build: {:?}, {} resources", start.elapsed(), step.update.shared.len());
     println!("{:?}", engine.counters());
+    compile_alone(&engine, services);
 
     let changes =
         (0..1_000).map(|round| slice(round % services, endpoints, (round / services).is_multiple_of(2))).collect();
@@ -37,8 +42,30 @@ fn main() {
     println!("verify: {:?}, {} keys drifted", start.elapsed(), drift.keys.len());
 }
 
+/// From facts to the mesh: what the compiler does, without index, translation and cache.
+fn compile_alone(engine: &Engine, services: u32) {
+    let start = Instant::now();
+    let mesh = compile(engine.snapshot());
+    println!("compile: {:?} for {} services, {} pods", start.elapsed(), mesh.services.len(), mesh.workloads.len());
+    let names = (0..1_000).map(|round| ServiceName::new("shop", format!("s{}", round * 7 % services)));
+    let one = |name: ServiceName| {
+        let start = Instant::now();
+        let snapshot = engine.snapshot();
+        black_box((
+            compile_service(snapshot, &name),
+            compile_endpoints(snapshot, &name),
+            compile_peers(snapshot, &name),
+        ));
+        start.elapsed()
+    };
+    quantiles("compile of one service", names.map(one).collect());
+}
+
 fn report(what: &str, engine: &mut Engine, events: Vec<Event>) {
-    let mut times: Vec<Duration> = events.into_iter().map(|event| timed(engine, event)).collect();
+    quantiles(what, events.into_iter().map(|event| timed(engine, event)).collect());
+}
+
+fn quantiles(what: &str, mut times: Vec<Duration>) {
     times.sort();
     let at = |part: usize| times[(times.len() - 1) * part / 100];
     println!("{what}: median {:?}, 99 % within {:?}", at(50), at(99));
