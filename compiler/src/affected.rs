@@ -52,6 +52,13 @@ pub fn affected(before: &Snapshot, change: &Change, after: &Snapshot) -> Dirty {
 }
 
 impl Dirty {
+    /// Every key of a snapshot.
+    pub fn everything(snapshot: &Snapshot) -> Self {
+        let mut dirty = Self::default();
+        dirty.all(snapshot);
+        dirty
+    }
+
     fn fact(&mut self, snapshot: &Snapshot, fact: &Fact) {
         match fact {
             Fact::Namespace(facts) => self.namespace(snapshot, &facts.origin.name),
@@ -61,7 +68,7 @@ impl Dirty {
             Fact::TrafficSplit(facts) => self.split(snapshot, facts),
             Fact::TrafficTarget(facts) => self.target(snapshot, facts),
             Fact::HttpRouteGroup(_) | Fact::TcpRoute(_) | Fact::UdpRoute(_) => self.route(snapshot, &fact.object()),
-            Fact::MeshConfig(_) => self.everything(snapshot),
+            Fact::MeshConfig(_) => self.all(snapshot),
         }
     }
 
@@ -71,7 +78,7 @@ impl Dirty {
         self.inbound.extend(snapshot.pods().filter(|pod| pod.meshed).map(PodFacts::account));
     }
 
-    fn everything(&mut self, snapshot: &Snapshot) {
+    fn all(&mut self, snapshot: &Snapshot) {
         self.roots(snapshot);
         self.services.extend(snapshot.services().map(ServiceFacts::name));
         self.endpoints.clone_from(&self.services);

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// A key of the index.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Link {
     /// Of an EndpointSlice: whose endpoints it holds.
     SliceOf(ServiceName),

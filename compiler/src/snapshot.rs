@@ -2,7 +2,7 @@
 
 use std::{ops::Bound, sync::Arc};
 
-use imbl::{OrdMap, OrdSet};
+use imbl::{HashMap, OrdMap, OrdSet};
 use smidge_mesh::{PodName, ServiceAccountName, ServiceName, TrustBundle};
 
 use crate::{
@@ -44,8 +44,11 @@ pub enum Change {
 /// All facts at one moment. A clone is cheap: it shares what has not changed.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
+    /// In order, to go through a kind.
     facts: OrdMap<ObjectRef, Fact>,
-    links: OrdMap<Link, OrdSet<ObjectRef>>,
+    /// The same, to look one up: a compile does little else.
+    lookup: HashMap<ObjectRef, Fact>,
+    links: HashMap<Link, OrdSet<ObjectRef>>,
     trust_bundle: TrustBundle,
     defaults: Arc<MeshConfigFacts>,
 }
@@ -65,12 +68,18 @@ impl Snapshot {
     }
 
     fn replace(&mut self, object: ObjectRef, after: Option<Fact>) -> Option<Change> {
-        if self.facts.get(&object) == after.as_ref() {
+        if self.lookup.get(&object) == after.as_ref() {
             return None;
         }
         let before = match &after {
-            Some(fact) => self.facts.insert(object.clone(), fact.clone()),
-            None => self.facts.remove(&object),
+            Some(fact) => {
+                self.facts.insert(object.clone(), fact.clone());
+                self.lookup.insert(object.clone(), fact.clone())
+            }
+            None => {
+                self.facts.remove(&object);
+                self.lookup.remove(&object)
+            }
         };
         self.relink(&object, before.as_ref(), after.as_ref());
         Some(Change::Object { object, before, after })
@@ -92,9 +101,19 @@ impl Snapshot {
         }
     }
 
+    /// How many objects there are facts about.
+    pub fn len(&self) -> usize {
+        self.facts.len()
+    }
+
+    /// Whether there are no facts.
+    pub fn is_empty(&self) -> bool {
+        self.facts.is_empty()
+    }
+
     /// The facts about an object.
     pub fn fact(&self, object: &ObjectRef) -> Option<&Fact> {
-        self.facts.get(object)
+        self.lookup.get(object)
     }
 
     /// Every object that there are facts about, by kind, namespace and name.

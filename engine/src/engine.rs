@@ -19,6 +19,10 @@ use crate::{
     workloads::{Placed, Workloads},
 };
 
+/// From how many events on a batch may be compiled as a whole, as the first one of a cluster is. (A list that comes again
+/// is large too, but says little that is new.)
+const LARGE: usize = 256;
+
 /// What is remembered between events.
 #[derive(Debug)]
 pub struct Engine {
@@ -66,9 +70,12 @@ impl Default for Engine {
 impl Engine {
     /// Takes a batch of events in. However many they are, each key that they touch is compiled once.
     pub fn apply(&mut self, events: impl IntoIterator<Item = Event>) -> Step {
+        let events: Vec<Event> = events.into_iter().collect();
         let mut dirty = Dirty::default();
-        for event in events {
-            self.take_in(event, &mut dirty);
+        if events.len() >= LARGE && events.len() > 2 * self.snapshot.len() {
+            self.take_in_all(events, &mut dirty);
+        } else {
+            events.into_iter().for_each(|event| self.take_in(event, &mut dirty));
         }
         if let Some(since) = &mut self.since {
             stages::merge(since, dirty.clone());
@@ -157,6 +164,16 @@ impl Engine {
             Some(change) => stages::merge(dirty, affected(&before, &change, &self.snapshot)),
             None => self.counters.equal_facts += 1,
         }
+    }
+
+    /// Whom so much news concerns: everybody. To ask for each event would cost more than it spares.
+    fn take_in_all(&mut self, events: Vec<Event>, dirty: &mut Dirty) {
+        stages::merge(dirty, Dirty::everything(&self.snapshot));
+        for event in events {
+            self.counters.events += 1;
+            self.counters.equal_facts += u64::from(self.snapshot.apply(event).is_none());
+        }
+        stages::merge(dirty, Dirty::everything(&self.snapshot));
     }
 
     /// The keys of which the cache says something else than a full compile.

@@ -58,6 +58,12 @@ proptest! {
         prop_assert_eq!(served(&engine), served(&fresh));
         prop_assert_eq!(said(&engine), said(&fresh));
         prop_assert_eq!(engine.verify().keys, Vec::<String>::new());
+        // So many events that they are taken in as a whole.
+        let mut whole_again = Engine::default();
+        apply(&mut whole_again, &whole());
+        apply(&mut whole_again, &finally.repeat(256_usize.div_ceil(finally.len())));
+        prop_assert_eq!(served(&whole_again), served(&fresh));
+        prop_assert_eq!(said(&whole_again), said(&fresh));
     }
 
     #[test]
