@@ -23,6 +23,10 @@ use crate::{
 /// How many messages may wait; a watch that is faster waits.
 pub(crate) const QUEUE: usize = 4096;
 
+/// How long what proxies acknowledge is gathered. Most have answered a publication in this time: they are told of once,
+/// and not as behind before that.
+const GATHER: Duration = Duration::from_millis(50);
+
 /// How often everything is compiled again and compared.
 const VERIFY: Duration = Duration::from_secs(300);
 
@@ -37,6 +41,8 @@ pub(crate) struct Control {
     /// Kinds that the API server does not know: they count as listed.
     missing: BTreeSet<Kind>,
     gathered: Vec<Event>,
+    /// When the next reports of proxies are taken in.
+    reports_at: Instant,
     numbers: watch::Sender<Numbers>,
     /// The full compile that is under way, beside the loop.
     verification: Option<JoinHandle<Expected>>,
@@ -69,6 +75,7 @@ impl Control {
             awaited,
             missing: BTreeSet::new(),
             gathered: vec![Event::TrustBundle(trust_bundle)],
+            reports_at: Instant::now(),
             numbers: watch::Sender::new(numbers),
             verification: None,
         }
@@ -86,7 +93,10 @@ impl Control {
         while let Some(occasion) = self.wait(&mut messages, &mut verify, &shutdown).await {
             match occasion {
                 Occasion::Messages(batch) => self.take_in(batch),
-                Occasion::Reports(reported) => self.statuses.report(reported),
+                Occasion::Reports(reported) => {
+                    self.reports_at = Instant::now() + GATHER;
+                    self.statuses.report(reported);
+                }
                 Occasion::Verify => self.begin_verify(),
                 Occasion::Verified(expected) => self.conclude_verify(expected),
                 Occasion::Due => {}
@@ -117,7 +127,7 @@ impl Control {
             () = shutdown.cancelled() => None,
             // What is already queued makes one batch: no timer, so a lone change waits for nothing.
             count = messages.recv_many(&mut batch, QUEUE) => (count > 0).then_some(Occasion::Messages(batch)),
-            reported = self.hub.reported() => Some(Occasion::Reports(reported)),
+            reported = reported_from(&self.hub, self.reports_at) => Some(Occasion::Reports(reported)),
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => Some(Occasion::Due),
             expected = joined(&mut self.verification) => Some(Occasion::Verified(expected)),
             _ = verify.tick() => Some(Occasion::Verify),
@@ -167,6 +177,10 @@ impl Control {
         if !step.update.is_empty() {
             tracing::debug!(epoch = %step.update.epoch, shared = step.update.shared.len(), "published");
             self.hub.publish(step.update);
+            // Not later and later: publications may come faster than this.
+            if self.reports_at <= Instant::now() {
+                self.reports_at = Instant::now() + GATHER;
+            }
         }
         self.statuses.publish();
         self.statuses.touch(step.objects);
@@ -202,4 +216,9 @@ async fn joined<T>(task: &mut Option<JoinHandle<T>>) -> Result<T, JoinError> {
         Some(task) => task.await,
         None => std::future::pending().await,
     }
+}
+
+async fn reported_from(hub: &Hub, from: Instant) -> Reported {
+    sleep_until(from).await;
+    hub.reported().await
 }

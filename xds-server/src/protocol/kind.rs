@@ -98,6 +98,7 @@ impl Kind {
         self.gone |= gone;
         self.urgent |= &ids;
         self.names |= ids;
+        self.names.optimize();
     }
 
     /// Nothing is to be sent of these names.

@@ -120,7 +120,7 @@ impl Machine {
     ) -> Option<Wanted> {
         let table = self.published.table_mut(type_url);
         let id = table.intern(name);
-        table.entry_mut(id).interested.insert(s);
+        table.add_interest(id, s);
         if table.entry(id).resolved {
             return self.subscribe_to_own(s, type_url, id);
         }

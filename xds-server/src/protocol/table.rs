@@ -10,6 +10,8 @@ use std::{
 use roaring::RoaringBitmap;
 use smidge_xds::{Epoch, Name, Resource, TypeUrl, Version, WorkloadId};
 
+use super::StreamId;
+
 /// The number of a name within its type.
 pub(super) type Id = u32;
 
@@ -75,6 +77,16 @@ impl Table {
         self.entry_mut(id).name = Some(name.clone());
         self.ids.insert(name, id);
         id
+    }
+
+    /// Enters a stream as one that subscribes to a name.
+    pub(super) fn add_interest(&mut self, id: Id, stream: StreamId) {
+        let interested = &mut self.entry_mut(id).interested;
+        // Streams tend to be numbered one after the other, and all of them to want the same: as runs, thousands take a few
+        // bytes. A bitmap turns into runs only when told to.
+        if interested.insert(stream) && interested.len().is_power_of_two() {
+            interested.optimize();
+        }
     }
 
     /// How many names are interned.
