@@ -10,6 +10,7 @@ mod known;
 mod object;
 mod places;
 mod pod;
+mod schema;
 
 use std::{collections::BTreeMap, sync::Arc};
 

@@ -17,7 +17,9 @@ use smidge_crds::{HTTPRouteGroup, MeshConfig, TCPRoute, TrafficSplit, TrafficTar
 use super::{
     document::{Document, Head, Unreadable},
     known::{Known, known},
+    places::Places,
     pod::ReadPod,
+    schema::{Rule, misfit, wrong_size, wrong_type},
 };
 use crate::{Digest, Fact, Kind, facts::SIDECAR};
 
@@ -71,12 +73,21 @@ pub(super) fn read(text: &Document<'_>, head: &Head) -> Result<Option<Object>, U
 
 /// An object of any version, as the version that is stored.
 fn stored<K: DeserializeOwned>(text: &Document<'_>, known: &Known, head: &Head) -> Result<K, Unreadable> {
+    let object: Value = text.parse()?;
+    check(text, &object, head, wrong_type)?;
     let to = known.api_version();
     if head.api_version == to {
-        return text.parse();
+        // A number that no field can hold is better told by its bounds than by the type it was read as.
+        return text.parse().or_else(|error| check(text, &object, head, wrong_size).and(Err(error)));
     }
-    let converted = smidge_crds::convert(text.parse::<Value>()?, &to);
+    let converted = smidge_crds::convert(object, &to);
     serde_json::from_value(converted).map_err(|error| text.unfit(0, &format!("{}: {error}", head.api_version)))
+}
+
+fn check(text: &Document<'_>, object: &Value, head: &Head, rule: Rule) -> Result<(), Unreadable> {
+    let Some(misfit) = misfit(object, &head.api_version, &head.kind, rule) else { return Ok(()) };
+    let line = Places::of(text.text).map_or(1, |places| places.line_of(&misfit.field)) - 1;
+    Err(text.unfit(line, &format!("{}: {}", misfit.field, misfit.message)))
 }
 
 fn plain<K: Digest + Named>(text: &Document<'_>, object: K) -> Result<Object, Unreadable> {
