@@ -35,7 +35,7 @@ const REJECTED: Reason =
 const NOT_ACCEPTED: Reason = reason("NotAccepted", "`Programmed`: the object is not in force; see `Accepted`.");
 const AWAITING: Reason = reason(
     "AwaitingReplica",
-    "`Programmed`: not every replica of the control plane has told yet what its proxies have.",
+    "`Programmed`: a replica of the control plane does not know yet what its proxies have, as in the first seconds after its start.",
 );
 
 /// The reasons that this crate gives by itself.
@@ -99,9 +99,11 @@ pub(crate) fn programmed(effect: &Effect, tally: &Tally, view: View) -> Verdict 
     match complaint {
         _ if is_refused => told("False", NOT_ACCEPTED, "it is not in force: do what condition Accepted says".into()),
         Some((proxy, words)) => told("False", REJECTED, rejection(proxy.as_str(), words, *rejected, *total)),
-        None if view == View::Partial => {
-            told("Unknown", AWAITING, "waiting for a replica of the control plane to tell what its proxies have".into())
-        }
+        None if view == View::Partial => told(
+            "Unknown",
+            AWAITING,
+            "the control plane has just started, and not all proxies have come back to it yet".into(),
+        ),
         None if *total == 0 => {
             told("True", NO_PROXIES, "no Ready pod of the mesh is concerned; the first one will have it".into())
         }

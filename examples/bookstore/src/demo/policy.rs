@@ -75,11 +75,13 @@ fn account(pod: &k8s_openapi::api::core::v1::Pod) -> Option<(String, String)> {
     Some((pod.metadata.name.clone()?, pod.spec.as_ref()?.service_account_name.clone()?))
 }
 
-/// The split's weights as shares; without a split that has any weight, all pods of the root alike.
+/// The split's weights as shares, of the backends that exist; without a split that has any weight, all pods of the root alike.
 fn shares(manifests: &Manifests, stores: Vec<String>) -> BTreeMap<String, f64> {
     let split = manifests.splits.iter().find(|split| split.spec.service == ROOT);
     let mut weights: BTreeMap<String, f64> = stores.into_iter().map(|store| (store, 0.0)).collect();
-    for backend in split.iter().flat_map(|split| &split.spec.backends) {
+    let exists = |name: &str| manifests.services.iter().any(|service| service.metadata.name.as_deref() == Some(name));
+    let backends = split.iter().flat_map(|split| &split.spec.backends);
+    for backend in backends.filter(|backend| exists(&backend.service)) {
         *weights.entry(backend.service.clone()).or_default() += f64::from(backend.weight);
     }
     if weights.values().sum::<f64>() == 0.0 {
@@ -118,6 +120,14 @@ mod tests {
         assert_eq!(policy().expected("bookbuyer"), buyer);
         assert_eq!(policy().expected("bookthief").keys().collect::<Vec<_>>(), [&Outcome::Denied]);
         assert_eq!(policy().expected("bookstore-v2"), BTreeMap::from([(served("bookwarehouse"), 1.0)]));
+    }
+
+    #[test]
+    fn a_version_without_a_service_leaves_its_share_to_the_others() {
+        let mut manifests = Manifests::read(std::path::Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap();
+        manifests.services.retain(|service| service.metadata.name.as_deref() != Some("bookstore-v2"));
+        let buyer = BTreeMap::from([(Outcome::Served("bookstore-v1".into()), 1.0)]);
+        assert_eq!(Policy::new(&manifests).expected("bookbuyer"), buyer);
     }
 
     #[test]

@@ -73,7 +73,10 @@ impl Screen {
             format!("{app} {sum:.0}/s: {}", shares.collect::<Vec<_>>().join(", "))
         });
         let shares = apps.collect::<Vec<_>>().join(" | ");
-        let _ = writeln!(text, "{:>4.0} s  {shares}{}", self.begin.elapsed().as_secs_f64(), self.note);
+        let _ = writeln!(text, "{:>4.0} s  {shares}", self.begin.elapsed().as_secs_f64());
+        if !self.note.is_empty() {
+            let _ = writeln!(text, "        {}", self.note);
+        }
         text
     }
 
