@@ -41,7 +41,7 @@ struct Plane {
     #[arg(long, value_name = "PATH", default_value = "/run/smidge/xds.sock")]
     xds_socket: PathBuf,
     /// Group id that may connect to the socket, such as that of Envoy; by default only the own user
-    #[arg(long, value_name = "GID")]
+    #[arg(long, value_name = "GID", value_parser = parse_gid)]
     xds_group: Option<u32>,
     /// Folder that keeps the root certificate and its key over restarts; without it each start makes a new root
     #[arg(long, value_name = "FOLDER")]
@@ -157,6 +157,10 @@ impl Run {
     pub(crate) fn plane(&self) -> PlaneConfig {
         self.plane.config()
     }
+}
+
+fn parse_gid(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_| "write the group's number, as `getent group <name>` tells it".to_owned())
 }
 
 fn parse_duration(text: &str) -> Result<Duration, String> {

@@ -57,6 +57,30 @@ fn smidge(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_smidge")).args(args).output().unwrap()
 }
 
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    // More than a pipe holds.
+    let mut crds = Command::new(env!("CARGO_BIN_EXE_smidge"));
+    let mut crds = crds.arg("crds").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(crds.stdout.take());
+    let ended = crds.wait_with_output().unwrap();
+    assert!(ended.status.success() && ended.stderr.is_empty(), "{ended:?}");
+}
+
+#[test]
+fn a_misspelt_field_is_an_error_with_its_line() {
+    let (code, said) = lint(
+        &[
+            ("mesh.yaml", MESH),
+            ("split.yaml", &SPLIT.replace("- service: web\n    weight", "- service: web\n    wieght")),
+        ],
+        &[],
+    );
+    assert_eq!(code, Some(1));
+    let expected = "split.yaml:10: error: spec.backends[0].wieght: there is no such field; there are: service, weight";
+    assert!(said.contains(expected), "{said}");
+}
+
 fn lint(files: &[(&str, &str)], more: &[&str]) -> (Option<i32>, String) {
     let folder = folder(files);
     let output = smidge(&[&["lint", "-f", folder.path().to_str().unwrap()], more].concat());

@@ -27,7 +27,7 @@ use crate::{
     counters::add,
     inbound::Inbound,
     protocol::Ended,
-    session::{Pace, Session, status},
+    session::{Pace, Session, drained, status},
 };
 
 /// How long a shutdown waits for connections after the last stream was ended.
@@ -106,8 +106,9 @@ impl Ads {
         }
         let stream = self.hub.open(&proxy, line).map_err(status)?;
         let pace = Pace::new(self.hub.limits());
-        let (hub, shutdown, own) = (self.hub, self.shutdown, StreamMap::new());
-        let mut session = Session { hub, proxy, stream, inbound, shutdown, _permit: permit, _use: in_use, pace, own };
+        let drained = drained(&self.shutdown, self.hub.limits().drain, stream.id());
+        let (hub, own) = (self.hub, StreamMap::new());
+        let mut session = Session { hub, proxy, stream, inbound, drained, _permit: permit, _use: in_use, pace, own };
         session.receive(first)?;
         Ok(session)
     }

@@ -4,7 +4,10 @@
 use std::{sync::Arc, time::Duration};
 
 use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryRequest;
-use futures::stream::{BoxStream, Stream, StreamExt, unfold};
+use futures::{
+    future::BoxFuture,
+    stream::{BoxStream, Stream, StreamExt, unfold},
+};
 use smidge_xds::{ProxyId, Resource};
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 use tokio_stream::StreamMap;
@@ -25,7 +28,8 @@ pub(crate) struct Session {
     pub(crate) proxy: ProxyId,
     pub(crate) stream: OpenStream,
     pub(crate) inbound: Inbound,
-    pub(crate) shutdown: CancellationToken,
+    /// Its turn when the server shuts down.
+    pub(crate) drained: BoxFuture<'static, ()>,
     /// Counts it among the streams of the server.
     pub(crate) _permit: OwnedSemaphorePermit,
     /// Counts it among the streams of its connection.
@@ -76,7 +80,6 @@ impl Session {
                 Next::Idle => {}
             }
             let ready_at = self.pace.ready_at();
-            let drain = self.hub.limits().drain;
             tokio::select! {
                 request = self.inbound.next(), if ready_at.is_none() => match request {
                     Ok(Some(request)) => self.receive(request)?,
@@ -86,7 +89,7 @@ impl Session {
                 () = self.stream.woken() => {}
                 Some((_, resource)) = self.own.next(), if !self.own.is_empty() => self.stream.resolve(resource),
                 () = wait_until(ready_at), if ready_at.is_some() => {}
-                () = drained(&self.shutdown, turn(drain, self.stream.id())) =>
+                () = &mut self.drained =>
                     return Err(Status::unavailable("the server shuts down; Envoy will reconnect")),
             }
         }
@@ -99,9 +102,14 @@ async fn wait_until(ready_at: Option<Instant>) {
     }
 }
 
-async fn drained(shutdown: &CancellationToken, turn: Duration) {
-    shutdown.cancelled().await;
-    tokio::time::sleep(turn).await;
+/// A stream's turn when the server shuts down. A token of its own: on one for all, thousands of streams that wake at once
+/// would wait for each other.
+pub(crate) fn drained(shutdown: &CancellationToken, drain: Duration, stream: u32) -> BoxFuture<'static, ()> {
+    let shutdown = shutdown.child_token();
+    Box::pin(async move {
+        shutdown.cancelled().await;
+        tokio::time::sleep(turn(drain, stream)).await;
+    })
 }
 
 /// When a stream is ended during a drain: they are spread evenly over it (the golden ratio's multiples are).
