@@ -3,7 +3,8 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use smidge_compiler::{
-    Dirty, Event, ObjectRef, Snapshot, affected, compile_endpoints, compile_inbound, compile_peers, compile_service,
+    Change, Dirty, Event, ObjectRef, Snapshot, affected, compile_endpoints, compile_inbound, compile_peers,
+    compile_service,
 };
 use smidge_mesh::{Base, Endpoints, Peers, PodName, Service, ServiceName, WorkloadKey};
 use smidge_translator::{translate_base, translate_endpoints, translate_peers, translate_service};
@@ -158,11 +159,9 @@ impl Engine {
     }
 
     fn take_in(&mut self, event: Event, dirty: &mut Dirty) {
-        self.counters.events += 1;
         let before = self.snapshot.clone();
-        match self.snapshot.apply(event) {
-            Some(change) => stages::merge(dirty, affected(&before, &change, &self.snapshot)),
-            None => self.counters.equal_facts += 1,
+        if let Some(change) = self.index(event) {
+            stages::merge(dirty, affected(&before, &change, &self.snapshot));
         }
     }
 
@@ -170,10 +169,17 @@ impl Engine {
     fn take_in_all(&mut self, events: Vec<Event>, dirty: &mut Dirty) {
         stages::merge(dirty, Dirty::everything(&self.snapshot));
         for event in events {
-            self.counters.events += 1;
-            self.counters.equal_facts += u64::from(self.snapshot.apply(event).is_none());
+            self.index(event);
         }
         stages::merge(dirty, Dirty::everything(&self.snapshot));
+    }
+
+    /// Enters an event into the facts; `None`: it says nothing new.
+    fn index(&mut self, event: Event) -> Option<Change> {
+        self.counters.events += 1;
+        let change = self.snapshot.apply(event);
+        self.counters.equal_facts += u64::from(change.is_none());
+        change
     }
 
     /// The keys of which the cache says something else than a full compile.

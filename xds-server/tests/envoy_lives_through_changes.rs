@@ -32,7 +32,7 @@ use support::{
     envoy::{fetch, start_envoy},
     listener_with, packed, route, set,
 };
-use tokio::{sync::watch, time::timeout};
+use tokio::{process::Child, sync::watch, time::timeout};
 use tokio_stream::wrappers::WatchStream;
 
 /// Gives every proxy a certificate for the name that is watched.
@@ -109,6 +109,14 @@ fn publish_service(server: &mut TestServer) {
     server.publish(vec![cluster("a", 1), endpoints("a"), route("web", Ok("first")), listener]);
 }
 
+/// Publishes such a service and waits until an Envoy has it.
+async fn serve_an_envoy(server: &mut TestServer) -> Child {
+    publish_service(server);
+    let envoy = start_envoy(server.dir.path());
+    server.until_synced().await;
+    envoy
+}
+
 /// Asks Envoy's admin until its answer holds a text.
 async fn admin_says(server: &TestServer, path: &str, text: &str) {
     let admin = server.dir.path().join("admin.sock");
@@ -127,9 +135,7 @@ async fn admin_says(server: &TestServer, path: &str, text: &str) {
 async fn a_certificate_is_replaced_and_no_listener_changes() {
     let (names, certificates) = Certificates::new("first.example");
     let mut server = TestServer::start(Limits::default(), certificates);
-    publish_service(&mut server);
-    let _envoy = start_envoy(server.dir.path());
-    server.until_synced().await;
+    let _envoy = serve_an_envoy(&mut server).await;
     admin_says(&server, "/certs", "first.example").await;
     names.send_replace("second.example");
     admin_says(&server, "/certs", "second.example").await;
@@ -158,9 +164,7 @@ async fn a_filter_is_replaced_and_no_listener_changes() {
 async fn another_server_with_equal_content_sends_nothing_but_certificates() {
     let (_names, certificates) = Certificates::new("first.example");
     let mut server = TestServer::start(Limits::default(), certificates);
-    publish_service(&mut server);
-    let _envoy = start_envoy(server.dir.path());
-    server.until_synced().await;
+    let _envoy = serve_an_envoy(&mut server).await;
 
     let (_names, certificates) = Certificates::new("second.example");
     let mut server = server.replaced(certificates).await;
