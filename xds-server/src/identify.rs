@@ -1,25 +1,41 @@
 //! Which proxy is it? The one place that decides, narrow so that a verified identity can take its place.
 
 use envoy_types::pb::envoy::config::core::v3::Node;
-use futures::future::{BoxFuture, FutureExt, ready};
+use futures::future::{BoxFuture, FutureExt, pending, ready};
 use smidge_xds::ProxyId;
 use tonic::{Extensions, Status, metadata::MetadataMap};
 
 /// What a stream arrived with.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer<'a> {
-    /// The request's headers (a token, later).
+    /// The request's headers, such as a token.
     pub metadata: &'a MetadataMap,
-    /// What is known of the connection (a client certificate, later).
+    /// What the transport says of the connection.
     pub extensions: &'a Extensions,
     /// What the proxy says of itself in the stream's first request.
     pub node: &'a Node,
 }
 
+/// A stream that may go on, and until when.
+pub struct Admitted {
+    /// The proxy that has opened it.
+    pub proxy: ProxyId,
+    /// Ends when the stream has to: what proved the proxy counts no longer. Its Envoy is told the status, and proves
+    /// itself anew.
+    pub ended: BoxFuture<'static, Status>,
+}
+
+impl Admitted {
+    /// For as long as the stream is open.
+    pub fn forever(proxy: ProxyId) -> Self {
+        Self { proxy, ended: pending().boxed() }
+    }
+}
+
 /// Says which proxy has opened a stream.
 pub trait Identify: Send + Sync + 'static {
-    /// The proxy, or the refusal that its Envoy logs before it tries again.
-    fn identify<'a>(&'a self, peer: Peer<'a>) -> BoxFuture<'a, Result<ProxyId, Status>>;
+    /// The proxy, or the refusal that its Envoy logs before it tries again. It may take its time, but has to bound it.
+    fn identify<'a>(&'a self, peer: Peer<'a>) -> BoxFuture<'a, Result<Admitted, Status>>;
 }
 
 /// Believes the node id. Right only where nobody else can reach the socket.
@@ -30,8 +46,8 @@ pub struct NodeId;
 const LONGEST_ID: usize = 253 + 1 + 63;
 
 impl Identify for NodeId {
-    fn identify<'a>(&'a self, peer: Peer<'a>) -> BoxFuture<'a, Result<ProxyId, Status>> {
-        ready(believe(&peer.node.id)).boxed()
+    fn identify<'a>(&'a self, peer: Peer<'a>) -> BoxFuture<'a, Result<Admitted, Status>> {
+        ready(believe(&peer.node.id).map(Admitted::forever)).boxed()
     }
 }
 

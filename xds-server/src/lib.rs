@@ -36,7 +36,7 @@ mod session;
 
 pub use counters::Counters;
 pub use hub::Hub;
-pub use identify::{Identify, NodeId, Peer};
+pub use identify::{Admitted, Identify, NodeId, Peer};
 pub use limits::Limits;
 pub use report::{ProxyReport, Rejected, Reported};
 pub use resolve::{NoResolver, Resolve};

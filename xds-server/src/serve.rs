@@ -21,13 +21,13 @@ use tonic::{
 };
 
 use crate::{
-    Hub, Identify, Peer,
+    Admitted, Hub, Identify, Peer,
     body::ResponseBody,
     connection::{Caller, admit},
     counters::add,
     inbound::Inbound,
     protocol::Ended,
-    session::{Pace, Session, drained, status},
+    session::{Ends, Pace, Session, drained, status},
 };
 
 /// How long a shutdown waits for connections after the last stream was ended.
@@ -98,7 +98,8 @@ impl Ads {
         let first = self.first_request(&mut inbound).await?;
         let nobody = Node::default();
         let node = first.node.as_ref().unwrap_or(&nobody);
-        let proxy = self.identify.identify(Peer { metadata: &metadata, extensions: &extensions, node }).await?;
+        let peer = Peer { metadata: &metadata, extensions: &extensions, node };
+        let Admitted { proxy, ended } = self.identify.identify(peer).await?;
         tracing::debug!(%proxy, "stream opened");
         tokio::select! {
             () = self.hub.wait_for_first() => {}
@@ -108,7 +109,8 @@ impl Ads {
         let pace = Pace::new(self.hub.limits());
         let drained = drained(&self.shutdown, self.hub.limits().drain, stream.id());
         let (hub, own) = (self.hub, StreamMap::new());
-        let mut session = Session { hub, proxy, stream, inbound, drained, _permit: permit, _use: in_use, pace, own };
+        let ends = Ends { drained, disproved: ended };
+        let mut session = Session { hub, proxy, stream, inbound, ends, _permit: permit, _use: in_use, pace, own };
         session.receive(first)?;
         Ok(session)
     }

@@ -22,14 +22,21 @@ use crate::{
     protocol::{Ended, Next, Response, Wanted},
 };
 
+/// What ends a stream that does nothing wrong.
+pub(crate) struct Ends {
+    /// Its turn when the server shuts down.
+    pub(crate) drained: BoxFuture<'static, ()>,
+    /// What proved its proxy counts no longer.
+    pub(crate) disproved: BoxFuture<'static, Status>,
+}
+
 /// A stream that has said who it is.
 pub(crate) struct Session {
     pub(crate) hub: Arc<Hub>,
     pub(crate) proxy: ProxyId,
     pub(crate) stream: OpenStream,
     pub(crate) inbound: Inbound,
-    /// Its turn when the server shuts down.
-    pub(crate) drained: BoxFuture<'static, ()>,
+    pub(crate) ends: Ends,
     /// Counts it among the streams of the server.
     pub(crate) _permit: OwnedSemaphorePermit,
     /// Counts it among the streams of its connection.
@@ -89,8 +96,9 @@ impl Session {
                 () = self.stream.woken() => {}
                 Some((_, resource)) = self.own.next(), if !self.own.is_empty() => self.stream.resolve(resource),
                 () = wait_until(ready_at), if ready_at.is_some() => {}
-                () = &mut self.drained =>
+                () = &mut self.ends.drained =>
                     return Err(Status::unavailable("the server shuts down; Envoy will reconnect")),
+                status = &mut self.ends.disproved => return Err(status),
             }
         }
     }

@@ -15,6 +15,8 @@ pub const SIDECAR: &str = "smidge-proxy";
 pub struct PodFacts {
     /// Which.
     pub origin: Origin,
+    /// Which pod of that name: a new one has another. Empty in a folder.
+    pub uid: Arc<str>,
     /// Its service account.
     pub service_account: Arc<str>,
     /// Its addresses, while it has not ended; none if they are its node's.
@@ -54,6 +56,7 @@ impl Digest for Pod {
         let ended = matches!(status.phase.as_deref(), Some("Succeeded" | "Failed"));
         Fact::Pod(Arc::new(PodFacts {
             origin: Origin::of(&self.metadata),
+            uid: self.metadata.uid.as_deref().unwrap_or_default().into(),
             service_account: spec
                 .service_account_name
                 .as_deref()
