@@ -1,10 +1,20 @@
-//! What a pod's sidecar starts with: the Envoy bootstrap and the redirect rules. Values in, text out; no I/O.
+//! How pods join the mesh: Pod → JSON patch, the Envoy bootstrap, the redirect rules. Values in, values out; no I/O.
 
 mod bootstrap;
+mod inject;
 mod redirect;
+mod resources;
+mod settings;
+mod trust;
 
 pub use bootstrap::{Bootstrap, bootstrap};
+pub use inject::{Namespace, Outcome, Verdict, inject};
 pub use redirect::{Redirect, redirect_rules};
+pub use resources::Resources;
+pub use settings::{CONTROL_PLANE, Settings, XDS_SERVICE};
+pub use trust::{
+    TOKEN, TOKEN_AUDIENCE, TOKEN_SECONDS, TRUST_BUNDLE, TRUST_CONFIG_MAP, VOLUME, VOLUME_PATH, trust_files,
+};
 
 /// Where the redirected outbound connections arrive.
 pub const OUTBOUND_PORT: u16 = 15001;
@@ -16,3 +26,23 @@ pub const ADMIN_PORT: u16 = 15000;
 pub const PROXY_UID: u32 = 1337;
 /// The mark (DSCP) of Envoy's own calls to its app, which are not redirected; the translator's cluster `inbound` sets it.
 pub const APP_DSCP: u8 = 3;
+/// Prometheus' metrics, at [`METRICS_PATH`] and nowhere else.
+pub const METRICS_PORT: u16 = 15020;
+/// Where the proxy's metrics are.
+pub const METRICS_PATH: &str = "/stats/prometheus";
+/// Whether the proxy has its configuration: `/ready` and nothing else.
+pub const READY_PORT: u16 = 15021;
+/// Where the kubelet's HTTP, HTTPS and TCP probes and lifecycle hooks of the apps are answered.
+pub const PROBE_PORT: u16 = 15022;
+/// Where gRPC probes are answered: this port for the first port of the apps, and those after it for more.
+pub const GRPC_PROBE_PORT: u16 = 15023;
+/// The port of the xDS Service.
+pub const XDS_PORT: u16 = 15010;
+/// The sidecar.
+pub const PROXY: &str = "smidge-proxy";
+/// The init container before it that sets the redirect rules.
+pub const REDIRECT: &str = "smidge-redirect";
+/// The label of namespaces, and label or annotation of pods, that says whether sidecars are injected.
+pub const INJECT: &str = "smidge.dev/inject";
+/// Envoy's log levels.
+pub const LOG_LEVELS: [&str; 7] = ["trace", "debug", "info", "warning", "error", "critical", "off"];

@@ -21,6 +21,7 @@ mod socket;
 pub mod standalone;
 mod statuses;
 mod watch;
+pub mod webhook;
 
 pub use plane::{PlaneConfig, PlaneError};
 pub use socket::{Error as SocketError, Socket};

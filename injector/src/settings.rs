@@ -1,0 +1,52 @@
+//! What the mesh's owner decides about injection; the operator fills it from MeshConfig and its own surroundings.
+
+use crate::Resources;
+
+/// The control plane's namespace, unless it says otherwise of itself.
+pub const CONTROL_PLANE: &str = "smidge-system";
+
+/// How sidecars are made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The namespace that the control plane runs in: its pods are never injected, and its Service is where sidecars connect.
+    pub control_plane: String,
+    /// Stock Envoy.
+    pub proxy_image: String,
+    /// The image with nft.
+    pub redirect_image: String,
+    /// `imagePullPolicy` of both; `None`: Kubernetes' own default.
+    pub image_pull_policy: Option<String>,
+    /// What a sidecar gets where the pod's annotations say nothing.
+    pub resources: Resources,
+    /// Envoy's log level where the pod's annotations say nothing: one of [`LOG_LEVELS`](crate::LOG_LEVELS).
+    pub log_level: String,
+    /// How long an app without a preStop hook of its own goes on serving while its endpoints are withdrawn, in seconds; 0: not.
+    pub pre_stop_seconds: u16,
+    /// Whether app containers may have what lets them go round the mesh: the proxy's uid, NET_ADMIN, `privileged`.
+    pub allow_bypass: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            control_plane: CONTROL_PLANE.to_owned(),
+            proxy_image: "envoyproxy/envoy:v1.40.0".to_owned(),
+            redirect_image: concat!("smidge-redirect:", env!("CARGO_PKG_VERSION")).to_owned(),
+            image_pull_policy: None,
+            resources: Resources::default(),
+            log_level: "warning".to_owned(),
+            pre_stop_seconds: 5,
+            allow_bypass: false,
+        }
+    }
+}
+
+impl Settings {
+    /// The name of the xDS Service, which its certificate must have.
+    pub fn xds_name(&self) -> String {
+        format!("{XDS_SERVICE}.{}.svc", self.control_plane)
+    }
+}
+
+/// The Service that sidecars connect to, in the control plane's namespace.
+pub const XDS_SERVICE: &str = "smidge-xds";
