@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use smidge_operator::{PlaneConfig, Socket};
 
-use crate::{crds, lint, operator, run, translate};
+use crate::{cluster, crds, lint, operator, run, translate};
 
 /// A service mesh for the Service Mesh Interface on stock Envoy.
 #[derive(Debug, Parser)]
@@ -28,6 +28,12 @@ enum Command {
     Translate(Translate),
     /// Look for mistakes in manifests; exit code 1 when there are errors
     Lint(Lint),
+    /// Install the control plane on the cluster that kubectl would use
+    Install(Install),
+    /// Remove the control plane; CRDs and what users wrote stay
+    Uninstall(Uninstall),
+    /// Say whether the cluster is fit for the mesh, and whether the mesh on it works; exit code 1 when not
+    Check,
     /// Print the CustomResourceDefinitions, for kubectl apply -f -
     Crds,
     /// Print the version
@@ -123,6 +129,49 @@ pub(crate) enum Findings {
     Json,
 }
 
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Install {
+    /// Print what would be applied, for kubectl apply --server-side -f -
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Image of the control plane
+    #[arg(long, value_name = "IMAGE")]
+    image: Option<String>,
+    /// Image of the sidecar: a stock Envoy
+    #[arg(long, value_name = "IMAGE")]
+    proxy_image: Option<String>,
+    /// Image of the init container that sets the redirect rules
+    #[arg(long, value_name = "IMAGE")]
+    redirect_image: Option<String>,
+    /// Replicas of the control plane
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..))]
+    replicas: Option<u16>,
+    /// Do not wait until the control plane is available
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+    /// How long to wait for it
+    #[arg(long, value_name = "TIME", default_value = "120s", value_parser = parse_duration)]
+    pub(crate) timeout: Duration,
+}
+
+impl Install {
+    pub(crate) fn options(&self) -> smidge_installer::Options {
+        smidge_installer::Options {
+            image: self.image.clone(),
+            proxy_image: self.proxy_image.clone(),
+            redirect_image: self.redirect_image.clone(),
+            replicas: self.replicas,
+        }
+    }
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Uninstall {
+    /// Delete the CRDs too, and with them every SMI object of the cluster
+    #[arg(long)]
+    pub(crate) crds: bool,
+}
+
 impl Args {
     /// Does what was asked.
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
@@ -131,6 +180,9 @@ impl Args {
             Command::Run(run) => run::run(&run),
             Command::Translate(translate) => translate::run(&translate),
             Command::Lint(lint) => lint::run(&lint),
+            Command::Install(install) => cluster::install_it(&install),
+            Command::Uninstall(uninstall) => cluster::uninstall(&uninstall),
+            Command::Check => cluster::check_it(),
             Command::Crds => crds::run(),
             Command::Version => {
                 println!("smidge {}", env!("CARGO_PKG_VERSION"));

@@ -3,6 +3,7 @@
 //! Exit codes: 0 all is well; 1 the manifests hold errors (`lint`), or the command failed; 2 the arguments are wrong.
 
 mod args;
+mod cluster;
 mod crds;
 mod lint;
 mod logging;

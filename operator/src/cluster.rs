@@ -80,7 +80,10 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
 
 /// A client of the API server, and its address. A kubeconfig that cannot be used is told, unless the service account of
 /// a pod takes its place.
-async fn connect() -> Result<(Client, String), Error> {
+///
+/// # Errors
+/// When neither is there, or of use.
+pub async fn connect() -> Result<(Client, String), Error> {
     let config = match ClientConfig::from_kubeconfig(&KubeConfigOptions::default()).await {
         Ok(config) => config,
         Err(error) if std::env::var_os("KUBECONFIG").is_some() => return Err(Error::Kubeconfig(error)),

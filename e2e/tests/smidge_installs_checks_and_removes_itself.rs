@@ -1,0 +1,72 @@
+//! `smidge install`, `check` and `uninstall` against a real API server. No kubelet is here: that pods come up is for the
+//! tests on a whole cluster.
+
+use std::process::{Command, Output};
+
+use anyhow::{Context, Result, ensure};
+use smidge_e2e::{ApiServer, objects, world::beside_this_test};
+
+fn smidge(api: &ApiServer, arguments: &[&str]) -> Result<Output> {
+    let mut command = Command::new(beside_this_test("smidge")?);
+    command.args(arguments).env("KUBECONFIG", api.kubeconfig()).env_remove("RUST_LOG");
+    command.output().context("smidge")
+}
+
+/// What it printed, with its exit code as expected.
+fn told(output: &Output, code: i32) -> Result<String> {
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    ensure!(output.status.code() == Some(code), "{output:?}");
+    Ok(text)
+}
+
+fn finds(text: &str, line: &str) -> Result<()> {
+    ensure!(text.lines().any(|found| found.starts_with(line)), "no line `{line}` in\n{text}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn onto_a_cluster_and_off_it() -> Result<()> {
+    let api = ApiServer::start().await?;
+    let before = told(&smidge(&api, &["check"])?, 0)?;
+    finds(&before, "✓ Kubernetes v1.")?;
+    finds(&before, "✓ not installed yet")?;
+    finds(&before, "✓ you may install")?;
+
+    let printed = told(&smidge(&api, &["install", "--dry-run", "--image", "own/smidge:1"])?, 0)?;
+    assert!(printed.contains("image: own/smidge:1"), "{printed}");
+    ensure!(api.kubectl(&["get", "namespace", "smidge-system"]).await.is_err(), "a dry run has written");
+
+    let folder = smidge_e2e::repository().join("manifests");
+    let folder = folder.to_str().context("the checkout's path is not UTF-8")?;
+    // What kustomize applies is installed, and an installation may follow it.
+    api.kubectl(&["apply", "--server-side", "-k", folder]).await?;
+    for _ in 0..2 {
+        let installed = told(&smidge(&api, &["install", "--no-wait"])?, 0)?;
+        finds(&installed, "✓ Deployment smidge-operator")?;
+    }
+    api.apply(&printed).await.context("what is printed can be applied")?;
+    the_control_plane_is_missed(&api).await?;
+
+    let late = smidge(&api, &["install", "--timeout", "1s"])?;
+    assert!(String::from_utf8_lossy(&late.stderr).contains("is not available after 1 s"), "{late:?}");
+
+    let removed = told(&smidge(&api, &["uninstall"])?, 0)?;
+    finds(&removed, "✓ deleted MutatingWebhookConfiguration smidge-injector")?;
+    finds(&removed, "• kept CustomResourceDefinition trafficsplits.split.smi-spec.io")?;
+    finds(&told(&smidge(&api, &["uninstall", "--crds"])?, 0)?, "✓ deleted CustomResourceDefinition")?;
+    Ok(())
+}
+
+/// Nobody runs the Deployment's pods here, so every check that needs them says what is wrong.
+async fn the_control_plane_is_missed(api: &ApiServer) -> Result<()> {
+    finds(&told(&smidge(api, &["check"])?, 1)?, "! no namespace is in the mesh")?;
+    let labels = [("smidge.dev/inject", "enabled"), ("pod-security.kubernetes.io/enforce", "restricted")];
+    api.apply(&objects::namespace("joins", &labels).to_string()).await?;
+    let after = told(&smidge(api, &["check"])?, 1)?;
+    finds(&after, "✗ 0 of 2 replicas of the control plane are available")?;
+    finds(&after, "✗ the leader is nobody")?;
+    finds(&after, "✓ all ")?;
+    finds(&after, "✗ pods that join the mesh are injected: the webhook has no caBundle yet")?;
+    finds(&after, "✗ namespace joins has the mesh's roots")?;
+    finds(&after, "✗ pods may be injected in joins: pod-security.kubernetes.io/enforce=restricted refuses")
+}

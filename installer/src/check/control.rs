@@ -1,0 +1,80 @@
+//! Does the control plane work?
+
+use futures::future::try_join_all;
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::{
+    api::{admissionregistration::v1::MutatingWebhookConfiguration, apps::v1::Deployment, coordination::v1::Lease},
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition as Crd,
+};
+use kube::{Api, Client, ResourceExt};
+
+use super::Finding;
+use crate::{INJECTOR, NAMESPACE, OPERATOR, apply::is_rolled_out};
+
+/// The Lease by which replicas agree on a leader.
+const LEASE: &str = "smidge-leader";
+
+pub(super) fn deployment(deployment: &Deployment) -> Finding {
+    let status = deployment.status.clone().unwrap_or_default();
+    let wanted = deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
+    let available = status.available_replicas.unwrap_or(0);
+    let what = format!("{available} of {wanted} replicas of the control plane are available");
+    if is_rolled_out(deployment) {
+        return Finding::good(what);
+    }
+    let why = format!("see kubectl -n {NAMESPACE} describe pods, and kubectl -n {NAMESPACE} logs deploy/{OPERATOR}");
+    if available > 0 { Finding::doubtful(what, why) } else { Finding::bad(what, why) }
+}
+
+pub(super) async fn leader(client: &Client) -> Result<Vec<Finding>, kube::Error> {
+    let leases: Api<Lease> = Api::namespaced(client.clone(), NAMESPACE);
+    let lease = leases.get_opt(LEASE).await?.and_then(|lease| lease.spec).unwrap_or_default();
+    let holder = lease.holder_identity.filter(|holder| !holder.is_empty());
+    let age = lease.renew_time.map(|time| Timestamp::now().duration_since(time.0)).unwrap_or(SignedDuration::MAX);
+    let is_fresh = age.as_secs() <= i64::from(lease.lease_duration_seconds.unwrap_or(0));
+    let what = format!("the leader is {}", holder.as_deref().unwrap_or("nobody"));
+    Ok(vec![Finding::if_so(holder.is_some() && is_fresh, what, || {
+        format!(
+            "nobody writes statuses: see kubectl -n {NAMESPACE} logs deploy/{OPERATOR} for what keeps it from the Lease"
+        )
+    })])
+}
+
+pub(super) async fn kinds(client: &Client) -> Result<Vec<Finding>, kube::Error> {
+    let installed: Api<Crd> = Api::all(client.clone());
+    let look = async |ours: Crd| {
+        let found = installed.get_opt(&ours.name_any()).await?;
+        Ok::<_, kube::Error>((!found.is_some_and(|found| has_our_versions(&found, &ours))).then(|| ours.name_any()))
+    };
+    let all = smidge_crds::all();
+    let what = format!("all {} kinds are installed", all.len());
+    let missing: Vec<String> = try_join_all(all.into_iter().map(look)).await?.into_iter().flatten().collect();
+    Ok(vec![Finding::if_so(missing.is_empty(), what, || {
+        format!("{} are missing or of another version: run smidge install again", missing.join(", "))
+    })])
+}
+
+fn has_our_versions(found: &Crd, ours: &Crd) -> bool {
+    let versions =
+        |crd: &Crd| crd.spec.versions.iter().map(|v| (v.name.clone(), v.served, v.storage)).collect::<Vec<_>>();
+    versions(found) == versions(ours)
+}
+
+pub(super) async fn webhook(client: &Client) -> Result<Vec<Finding>, kube::Error> {
+    let configurations: Api<MutatingWebhookConfiguration> = Api::all(client.clone());
+    let Some(configuration) = configurations.get_opt(INJECTOR).await? else {
+        let why = "it is missing, so pods start outside the mesh: run smidge install again";
+        return Ok(vec![Finding::bad(format!("webhook {INJECTOR}"), why)]);
+    };
+    let bundle = configuration.webhooks.iter().flatten().next();
+    let bundle = bundle.and_then(|webhook| webhook.client_config.ca_bundle.as_ref());
+    Ok(vec![Finding::if_so(
+        bundle.is_some_and(|bundle| !bundle.0.is_empty()),
+        "pods that join the mesh are injected",
+        || {
+            format!(
+                "the webhook has no caBundle yet; the leader writes it: see kubectl -n {NAMESPACE} logs deploy/{OPERATOR}"
+            )
+        },
+    )])
+}
