@@ -1,4 +1,4 @@
-//! The API types: every kind of the Service Mesh Interface in every version, and our own `MeshConfig`.
+//! The API types: every kind of the Service Mesh Interface in every version, and our own `MeshConfig` and `IngressBackend`.
 //!
 //! ```text
 //!   Rust types ──→ all() ──→ manifests/crds/*.yaml ──→ API server, which refuses what can never work
@@ -26,7 +26,7 @@ mod status;
 pub use access::v1alpha3::{TrafficTarget, TrafficTargetSpec};
 pub use conversion::convert;
 pub use manifests::{all, file_name, to_yaml};
-pub use smidge::v1alpha1::{MeshConfig, MeshConfigSpec};
+pub use smidge::v1alpha1::{IngressBackend, IngressBackendSpec, MeshConfig, MeshConfigSpec};
 pub use specs::http_route_group::v1alpha4::{
     HttpRouteGroup as HTTPRouteGroup, HttpRouteGroupSpec as HTTPRouteGroupSpec,
 };

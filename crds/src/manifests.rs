@@ -15,7 +15,15 @@ const SMI: &[&str] = &["smi", "smidge"];
 
 /// Every CRD that Smidge brings.
 pub fn all() -> Vec<Crd> {
-    vec![traffic_target(), mesh_config(), http_route_group(), tcp_route(), udp_route(), traffic_split()]
+    vec![
+        traffic_target(),
+        mesh_config(),
+        ingress_backend(),
+        http_route_group(),
+        tcp_route(),
+        udp_route(),
+        traffic_split(),
+    ]
 }
 
 /// The CRD as a YAML document.
@@ -65,6 +73,11 @@ fn udp_route() -> Crd {
 fn mesh_config() -> Crd {
     let columns = [("Mode", "{spec}.mode"), ("Trust Domain", "{spec}.trustDomain")];
     finished(vec![], smidge::v1alpha1::MeshConfig::crd(), "mc", &["smidge"], &columns)
+}
+
+fn ingress_backend() -> Crd {
+    let columns = [("Backends", "{spec}.backends[*].name"), ("Sources", "{spec}.sources[*].kind")];
+    finished(vec![], smidge::v1alpha1::IngressBackend::crd(), "ib", &["smidge"], &columns)
 }
 
 /// One CRD from all versions of a kind. Only the stored version is served until a webhook converts.

@@ -11,6 +11,12 @@ pub(crate) const BACKENDS: usize = 128;
 pub(crate) const MATCHES: usize = 10_000;
 /// How many references, sources or ports a list may have.
 pub(crate) const REFERENCES: usize = 1_000;
+/// How many backends, sources and routes an IngressBackend may have.
+pub(crate) const INGRESS_BACKENDS: usize = 64;
+pub(crate) const INGRESS_SOURCES: usize = 256;
+pub(crate) const INGRESS_ROUTES: usize = 64;
+/// How long the name of an image may be.
+pub(crate) const IMAGE: usize = 512;
 /// How long a regular expression may be.
 pub(crate) const REGEX: usize = 4_096;
 /// How long a name may be: that of a DNS subdomain, Kubernetes' own bound.
@@ -31,6 +37,11 @@ pub(crate) fn ports(generator: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "array", "maxItems": REFERENCES, "items": port(generator)})
 }
 
+/// Some seconds, five minutes at most.
+pub(crate) fn seconds(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "integer", "format": "int32", "minimum": 0, "maximum": 300})
+}
+
 /// A whole weight. Envoy adds weights up in 32 bits.
 pub(crate) fn weight(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "integer", "format": "int64", "minimum": 0, "maximum": u32::MAX})
@@ -44,6 +55,16 @@ pub(crate) fn quantity(_: &mut SchemaGenerator) -> Schema {
         "minimum": 0,
         "maxLength": 32,
         "pattern": r"^\+?([0-9]+(\.[0-9]*)?|\.[0-9]+)([numkMGTPE]|[KMGTPE]i|[eE][+-]?[0-9]{1,2})?$",
+    })
+}
+
+/// [`quantity`], as text, or none.
+pub(crate) fn optional_amount(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string",
+        "maxLength": 32,
+        "pattern": r"^([0-9]+(\.[0-9]*)?|\.[0-9]+)([numkMGTPE]|[KMGTPE]i|[eE][+-]?[0-9]{1,2})?$",
+        "nullable": true,
     })
 }
 

@@ -3,7 +3,9 @@
 use std::{fs, path::Path};
 
 use serde_json::Value;
-use smidge_crds::{HTTPRouteGroup, MeshConfig, TCPRoute, TrafficSplit, TrafficTarget, UDPRoute, convert};
+use smidge_crds::{
+    HTTPRouteGroup, IngressBackend, MeshConfig, TCPRoute, TrafficSplit, TrafficTarget, UDPRoute, convert,
+};
 
 #[test]
 fn accepted_objects_are_read_by_the_stored_types() {
@@ -28,6 +30,7 @@ fn read_as_stored(object: Value) -> serde_json::Result<()> {
         "HTTPRouteGroup" => read::<HTTPRouteGroup>(convert(object, "specs.smi-spec.io/v1alpha4")),
         "TCPRoute" => read::<TCPRoute>(convert(object, "specs.smi-spec.io/v1alpha4")),
         "UDPRoute" => read::<UDPRoute>(object),
+        "IngressBackend" => read::<IngressBackend>(object),
         "MeshConfig" => read::<MeshConfig>(object),
         other => panic!("no type for {other}"),
     }

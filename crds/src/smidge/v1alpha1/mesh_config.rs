@@ -4,6 +4,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Sidecar;
 use crate::{Status, schema};
 
 /// The only name that a MeshConfig may have.
@@ -19,6 +20,9 @@ pub struct MeshConfigSpec {
     /// What happens to a call that no TrafficTarget allows. A namespace's label `smidge.dev/mode` overrides it.
     #[serde(default)]
     pub mode: Mode,
+    /// Whether pods accept connections without mTLS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mtls: Option<Mtls>,
     /// The trust domain in every identity, `spiffe://<trust domain>/ns/<namespace>/sa/<service account>`. Cannot be changed:
     /// every certificate in the mesh holds it. To move to another, delete this object and restart the mesh.
     #[serde(default = "trust_domain")]
@@ -35,16 +39,26 @@ pub struct MeshConfigSpec {
     /// Whether every proxy writes a line for every request and connection.
     #[serde(default)]
     pub access_log: bool,
+    /// What pods are given when they join the mesh.
+    #[serde(default)]
+    pub sidecar: Sidecar,
+    /// Whether pods may have containers that could go round the mesh: that run as the sidecar's user or may change the
+    /// network (`NET_ADMIN`).
+    #[serde(default)]
+    pub permit_proxy_bypass: bool,
 }
 
 impl Default for MeshConfigSpec {
     fn default() -> Self {
         Self {
             mode: Mode::default(),
+            mtls: None,
             trust_domain: trust_domain(),
             opaque_ports: opaque_ports(),
             default_protocol: DefaultProtocol::default(),
             access_log: false,
+            sidecar: Sidecar::default(),
+            permit_proxy_bypass: false,
         }
     }
 }
@@ -69,6 +83,17 @@ pub enum Mode {
     Audit,
     /// It goes through.
     Allow,
+}
+
+/// Whether pods accept connections without mTLS; absent: strict where the mode is deny, else permissive. A namespace's
+/// label `smidge.dev/mtls` overrides it. Whom an IngressBackend names by address is accepted either way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Mtls {
+    /// They are closed before a byte is answered.
+    Strict,
+    /// They are accepted, as from a caller without an identity: the mode decides what such a one may do.
+    Permissive,
 }
 
 /// How the protocol of a port is found that nothing declares.
