@@ -8,6 +8,7 @@
 //! Identities: which proxy is who, written by the loop
 //! ```
 
+pub mod callers;
 mod certificates;
 mod identities;
 mod private_key;
