@@ -14,12 +14,14 @@ pub mod cluster;
 mod control;
 mod endpoint;
 pub mod identity;
+pub mod leader;
 mod message;
 mod metrics;
 mod plane;
 mod socket;
 pub mod standalone;
 mod statuses;
+pub mod tls;
 mod watch;
 pub mod webhook;
 

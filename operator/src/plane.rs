@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     control::{Control, QUEUE},
-    identity::{Certificates, Identities, Issuer, Root, RootError},
+    identity::{Authority, Certificates, Identities, Issuer, Root, RootError},
     message::{Message, Source},
     metrics::Numbers,
     socket::{self, Socket},
@@ -68,10 +68,10 @@ impl Plane {
         limits: StatusLimits,
         shutdown: &CancellationToken,
     ) -> Result<(Self, mpsc::UnboundedReceiver<Order>), PlaneError> {
-        let root: Arc<dyn Issuer> = Arc::new(match &config.state {
+        let root = Arc::new(Authority::with(match &config.state {
             Some(folder) => Root::keep(folder, config.certificate_lifetime)?,
             None => Root::generate(config.certificate_lifetime)?,
-        });
+        }));
         let listener = config.socket.bind()?;
         let identities = Identities::default();
         let trust_bundle = root.trust_bundle();

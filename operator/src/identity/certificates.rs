@@ -12,7 +12,7 @@ use smidge_xds::{Name, ProxyId, Resource, TypeUrl};
 use smidge_xds_server::Resolve;
 use tokio::{sync::watch, time};
 
-use super::{Credential, Identities, Issuer};
+use super::{Credential, Identities, Issuer, SignerId};
 
 /// The name of the secret with a proxy's own certificate and key.
 const WORKLOAD: &str = "workload";
@@ -40,7 +40,8 @@ impl Resolve for Certificates {
 
     fn resolve(&self, proxy: &ProxyId, _: TypeUrl, _: &Name) -> BoxStream<'static, Arc<Resource>> {
         let Some(identity) = self.identities.watch(proxy) else { return stream::empty().boxed() };
-        let renewal = Renewal { issuer: Arc::clone(&self.issuer), identity, due: None };
+        let (issuer, signer, identities) = (Arc::clone(&self.issuer), self.issuer.signer(), self.identities.clone());
+        let renewal = Renewal { issuer, signer, identities, proxy: proxy.clone(), identity, due: None };
         stream::unfold(renewal, Renewal::next).boxed()
     }
 }
@@ -48,6 +49,9 @@ impl Resolve for Certificates {
 /// One stream's certificate and when it needs the next.
 struct Renewal {
     issuer: Arc<dyn Issuer>,
+    signer: watch::Receiver<SignerId>,
+    identities: Identities,
+    proxy: ProxyId,
     identity: watch::Receiver<Identity>,
     due: Option<SystemTime>,
 }
@@ -60,20 +64,24 @@ impl Renewal {
         }
         let credential = self.issue().await?;
         self.due = Some(credential.renewal(SystemTime::now()));
+        self.identities.note_signer(&self.proxy, &credential.signer);
         Some((Arc::new(workload_certificate(&credential.chain, credential.key.expose())), self))
     }
 
     async fn wait(&mut self, due: SystemTime) -> Option<()> {
         let left = due.duration_since(SystemTime::now()).unwrap_or_default();
-        match time::timeout(left, self.identity.changed()).await {
-            Ok(changed) => changed.ok(),
-            Err(_) => Some(()),
+        tokio::select! {
+            changed = self.identity.changed() => changed.ok(),
+            // What another root has signed is replaced at once.
+            Ok(()) = self.signer.changed() => Some(()),
+            () = time::sleep(left) => Some(()),
         }
     }
 
     async fn issue(&mut self) -> Option<Credential> {
         loop {
             let identity = self.identity.borrow_and_update().clone();
+            self.signer.mark_unchanged();
             match self.issuer.issue(&identity).await {
                 Ok(credential) => return Some(credential),
                 Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "no certificate; trying again"),
@@ -86,7 +94,7 @@ impl Renewal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::identity::{LIFETIME, Root};
+    use crate::identity::{Authority, LIFETIME, Root};
     use smidge_mesh::TrustDomain;
 
     fn identity(account: &str) -> Identity {
@@ -94,7 +102,7 @@ mod tests {
     }
 
     fn certificates(identities: &Identities, lifetime: Duration) -> Certificates {
-        Certificates::new(Arc::new(Root::generate(lifetime).unwrap()), identities.clone())
+        Certificates::new(Arc::new(Authority::with(Root::generate(lifetime).unwrap())), identities.clone())
     }
 
     #[tokio::test]
@@ -108,6 +116,22 @@ mod tests {
         assert_ne!(first.version, second.version);
         identities.remove(&proxy);
         assert_eq!(secrets.next().await, None, "a proxy that is gone is issued nothing");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_the_old_root_has_signed_is_replaced_when_another_signs() {
+        let (identities, proxy) = (Identities::default(), ProxyId::from("web-0.shop"));
+        identities.set(proxy.clone(), identity("web"));
+        let authority = Arc::new(Authority::with(Root::generate(LIFETIME).unwrap()));
+        let certificates = Certificates::new(authority.clone(), identities.clone());
+        let mut secrets = certificates.resolve(&proxy, TypeUrl::Secret, &WORKLOAD.into());
+        secrets.next().await.unwrap();
+        let new = Root::generate(LIFETIME).unwrap();
+        let (id, start) = (new.id().clone(), time::Instant::now());
+        assert!(!identities.are_signed_by(&id));
+        authority.follow(new, authority.trust_bundle());
+        secrets.next().await.unwrap();
+        assert!(identities.are_signed_by(&id) && start.elapsed() < Duration::from_secs(1));
     }
 
     #[tokio::test]

@@ -1,4 +1,4 @@
-//! Which proxy is who. The loop writes it, the streams read it.
+//! Which proxy is who, and by which root its certificate is. The loop and the streams write it, the streams read it.
 
 use std::{
     collections::HashMap,
@@ -9,9 +9,18 @@ use smidge_mesh::Identity;
 use smidge_xds::ProxyId;
 use tokio::sync::watch;
 
+use super::SignerId;
+
 /// The identity of each known proxy. A clone is another handle to the same.
 #[derive(Clone, Debug, Default)]
-pub struct Identities(Arc<Mutex<HashMap<ProxyId, watch::Sender<Identity>>>>);
+pub struct Identities(Arc<Mutex<HashMap<ProxyId, Known>>>);
+
+#[derive(Debug)]
+struct Known {
+    identity: watch::Sender<Identity>,
+    /// Whose certificate it was given last by this process.
+    signer: Option<SignerId>,
+}
 
 impl Identities {
     /// Says who a proxy is. Its stream, if it has one, is told when that is somebody else than before.
@@ -19,7 +28,7 @@ impl Identities {
         let mut proxies = self.lock();
         match proxies.get(&proxy) {
             Some(known) => {
-                known.send_if_modified(|now| {
+                known.identity.send_if_modified(|now| {
                     *now != identity && {
                         *now = identity;
                         true
@@ -27,7 +36,7 @@ impl Identities {
                 });
             }
             None => {
-                proxies.insert(proxy, watch::Sender::new(identity));
+                proxies.insert(proxy, Known { identity: watch::Sender::new(identity), signer: None });
             }
         }
     }
@@ -39,11 +48,23 @@ impl Identities {
 
     /// Who a proxy is, and each change of it; `None`: it is not known.
     pub fn watch(&self, proxy: &ProxyId) -> Option<watch::Receiver<Identity>> {
-        self.lock().get(proxy).map(watch::Sender::subscribe)
+        self.lock().get(proxy).map(|known| known.identity.subscribe())
+    }
+
+    /// Notes that a proxy is given a certificate by this root.
+    pub(super) fn note_signer(&self, proxy: &ProxyId, signer: &SignerId) {
+        if let Some(known) = self.lock().get_mut(proxy) {
+            known.signer = Some(signer.clone());
+        }
+    }
+
+    /// Whether the last certificate of every proxy is by this root.
+    pub fn are_signed_by(&self, signer: &SignerId) -> bool {
+        self.lock().values().all(|known| known.signer.as_ref() == Some(signer))
     }
 
     // Held for a look-up only; a thread that panicked meanwhile has left the map whole.
-    fn lock(&self) -> MutexGuard<'_, HashMap<ProxyId, watch::Sender<Identity>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<ProxyId, Known>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,27 +1,43 @@
 //! Who vouches for workloads: certificates with SPIFFE identities, and their way to the proxies.
 //!
 //! ```text
-//! Issuer (trait) ◀── Root: a root in this process, kept in a file if asked
-//!    │ issue
-//! Certificates ──Resolve──→ xds-server: each stream gets its own key, renewed at two thirds of its life
-//!    ▲
-//! Identities: which proxy is who, written by the loop
+//! Roots: Root, kept in a Secret or a file; which signs, which are trusted, how a rotation goes on
+//!    │ follow
+//! Authority ──implements──▶ Issuer (trait)
+//!    │ issue_server            │ issue
+//! Serving: our servers'     Certificates ──Resolve──→ xds-server: each stream gets its own key, renewed at two thirds
+//! own certificates             ▲
+//!                           Identities: which proxy is who, written by the loop
 //! ```
+//! `callers` says which proxy has opened a stream.
 
+mod authority;
 pub mod callers;
 mod certificates;
 mod identities;
 mod private_key;
 mod root;
+pub mod roots;
+mod serving;
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use futures::future::BoxFuture;
 use smidge_mesh::{Identity, TrustBundle};
-use std::time::{Duration, SystemTime};
+use tokio::sync::watch;
 
+pub use authority::Authority;
 pub use certificates::Certificates;
 pub use identities::Identities;
 pub use private_key::PrivateKey;
-pub use root::{Error as RootError, Root};
+pub use root::{Error as RootError, Root, Unusable};
+pub use serving::Serving;
+
+/// Which root has signed something.
+pub type SignerId = Arc<str>;
 
 /// How long a workload's certificate is good unless another time is asked for.
 pub const LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
@@ -33,6 +49,9 @@ pub trait Issuer: Send + Sync + 'static {
 
     /// The roots that vouch for what it signs.
     fn trust_bundle(&self) -> TrustBundle;
+
+    /// Who signs now. When that changes, what others have signed is replaced at once.
+    fn signer(&self) -> watch::Receiver<SignerId>;
 }
 
 /// No certificate for this workload: the old one stays in force, and it is tried again.
@@ -54,6 +73,8 @@ pub struct Credential {
     pub key: PrivateKey,
     /// Until when it counts.
     pub not_after: SystemTime,
+    /// Who has signed it.
+    pub signer: SignerId,
 }
 
 impl Credential {

@@ -1,4 +1,5 @@
-//! An authority in this process: its root is made at start, or kept in a file so that a restart changes nothing.
+//! A root: a certificate that vouches for others, and its key. Made here, and read from where it is kept: a file, so that
+//! a restart changes nothing, or a cluster's Secret.
 
 use std::{
     fs, io,
@@ -8,14 +9,14 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use futures::future::{BoxFuture, FutureExt, ready};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
     KeyUsagePurpose, SanType, string::Ia5String,
 };
-use smidge_mesh::{Identity, TrustBundle};
+use ring::digest::{SHA256, digest};
+use smidge_mesh::Identity;
 
-use super::{Credential, IssueError, Issuer, PrivateKey};
+use super::{Credential, PrivateKey, SignerId};
 
 /// How long a root is good.
 const ROOT_LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
@@ -32,6 +33,7 @@ const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----";
 pub struct Root {
     issuer: rcgen::Issuer<'static, KeyPair>,
     certificate: String,
+    id: SignerId,
     /// How long what it signs is good.
     lifetime: Duration,
 }
@@ -66,16 +68,56 @@ pub enum Error {
     },
 }
 
+/// Why something is no root of ours.
+pub type Unusable = Box<dyn std::error::Error + Send + Sync>;
+
+#[derive(Debug, thiserror::Error)]
+#[error("it ends before what it would sign")]
+struct Expired;
+
 impl Root {
-    /// Makes a root that lives as long as this process, and signs for this long.
+    /// Makes a root, that signs for this long.
     ///
     /// # Errors
     /// When the machine has no randomness to give.
     pub fn generate(lifetime: Duration) -> Result<Self, Error> {
         let key = KeyPair::generate().map_err(Error::Generate)?;
-        let params = root_params(SystemTime::now());
+        let params = root_params(SystemTime::now(), &key);
         let certificate = params.self_signed(&key).map_err(Error::Generate)?.pem();
-        Ok(Self { issuer: rcgen::Issuer::new(params, key), certificate, lifetime })
+        let id = id_of(&key);
+        Ok(Self { issuer: rcgen::Issuer::new(params, key), certificate, id, lifetime })
+    }
+
+    /// Reads a root, that signs for this long.
+    ///
+    /// # Errors
+    /// When it is none, the key is another's, or it does not count for as long as what it would sign.
+    pub fn read(certificate: &str, key: &PrivateKey, lifetime: Duration) -> Result<Self, Unusable> {
+        let key = KeyPair::from_pem(key.expose())?;
+        if !belong_together(certificate, &key)? {
+            return Err("the key is not that of the certificate".into());
+        }
+        if !is_valid(certificate, SystemTime::now(), lifetime)? {
+            return Err(Box::new(Expired));
+        }
+        let id = id_of(&key);
+        let issuer = rcgen::Issuer::from_ca_cert_pem(certificate, key)?;
+        Ok(Self { issuer, certificate: certificate.to_owned(), id, lifetime })
+    }
+
+    /// What it is called: a hash of its public key.
+    pub fn id(&self) -> &SignerId {
+        &self.id
+    }
+
+    /// Its certificate in PEM.
+    pub fn certificate(&self) -> &str {
+        &self.certificate
+    }
+
+    /// Its key: for where it is kept, and for nothing else.
+    pub fn key(&self) -> PrivateKey {
+        PrivateKey::new(self.issuer.key().serialize_pem())
     }
 
     /// The root that is kept in this folder, and signs for this long; made, with the folder, when there is none.
@@ -97,16 +139,15 @@ impl Root {
     }
 
     fn parse(pem: &str, path: &Path, lifetime: Duration) -> Result<Self, Error> {
-        let unusable =
-            |source: Box<dyn std::error::Error + Send + Sync>| Error::Parse { path: path.to_owned(), source };
+        let unusable = |source: Unusable| Error::Parse { path: path.to_owned(), source };
         let start = pem.find(CERTIFICATE).ok_or_else(|| unusable("there is no certificate in it".into()))?;
         let (key, certificate) = pem.split_at(start);
-        let key = KeyPair::from_pem(key).map_err(|error| unusable(error.into()))?;
-        if !is_valid(certificate, SystemTime::now(), lifetime).map_err(unusable)? {
-            return Err(Error::Expired { path: path.to_owned() });
-        }
-        let issuer = rcgen::Issuer::from_ca_cert_pem(certificate, key).map_err(|error| unusable(error.into()))?;
-        Ok(Self { issuer, certificate: certificate.to_owned(), lifetime })
+        Self::read(certificate, &PrivateKey::new(key.to_owned()), lifetime).map_err(|error| {
+            match error.is::<Expired>() {
+                true => Error::Expired { path: path.to_owned() },
+                false => unusable(error),
+            }
+        })
     }
 
     fn write(&self, folder: &Path, path: &Path) -> io::Result<()> {
@@ -119,30 +160,44 @@ impl Root {
         fs::rename(temporary, path)
     }
 
-    fn sign(&self, identity: &Identity) -> Result<Credential, rcgen::Error> {
+    /// A new key and a certificate for a workload: its SPIFFE id.
+    ///
+    /// # Errors
+    /// When the cryptography refuses.
+    pub fn issue(&self, identity: &Identity) -> Result<Credential, rcgen::Error> {
+        self.sign(vec![SanType::URI(Ia5String::try_from(identity.to_string())?)])
+    }
+
+    /// A new key and a certificate for a server of ours: its DNS names, and no SPIFFE id, so that no workload takes it for
+    /// one of theirs.
+    ///
+    /// # Errors
+    /// When the cryptography refuses, or a name is none.
+    pub fn issue_server(&self, names: &[String]) -> Result<Credential, rcgen::Error> {
+        let dns = |name: &String| Ia5String::try_from(name.as_str()).map(SanType::DnsName);
+        self.sign(names.iter().map(dns).collect::<Result<_, _>>()?)
+    }
+
+    fn sign(&self, names: Vec<SanType>) -> Result<Credential, rcgen::Error> {
         let key = KeyPair::generate()?;
         let now = SystemTime::now();
         let (not_before, not_after) = (now - CLOCK_SKEW, now + self.lifetime);
-        let params = workload_params(identity, not_before, not_after)?;
-        let chain = params.signed_by(&key, &self.issuer)?.pem();
-        Ok(Credential { chain, key: PrivateKey::new(key.serialize_pem()), not_after })
+        let chain = leaf_params(names, not_before, not_after).signed_by(&key, &self.issuer)?.pem();
+        let (key, signer) = (PrivateKey::new(key.serialize_pem()), self.id.clone());
+        Ok(Credential { chain, key, not_after, signer })
     }
 }
 
-impl Issuer for Root {
-    fn issue<'a>(&'a self, identity: &'a Identity) -> BoxFuture<'a, Result<Credential, IssueError>> {
-        let failed = |error: rcgen::Error| IssueError { identity: identity.clone(), source: error.into() };
-        ready(self.sign(identity).map_err(failed)).boxed()
-    }
-
-    fn trust_bundle(&self) -> TrustBundle {
-        TrustBundle(self.certificate.as_str().into())
-    }
+/// What it is called: the same wherever it is read.
+fn id_of(key: &KeyPair) -> SignerId {
+    let hash = digest(&SHA256, key.public_key_raw());
+    hash.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>().into()
 }
 
-fn root_params(now: SystemTime) -> CertificateParams {
+/// Two roots in one bundle have two names: by the name a verifier finds the one that has signed.
+fn root_params(now: SystemTime, key: &KeyPair) -> CertificateParams {
     let mut params = CertificateParams::default();
-    params.distinguished_name = named("Smidge root");
+    params.distinguished_name = named(&format!("Smidge root {}", id_of(key)));
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     params.not_before = (now - CLOCK_SKEW).into();
@@ -150,18 +205,18 @@ fn root_params(now: SystemTime) -> CertificateParams {
     params
 }
 
-/// An X.509-SVID: exactly one URI, no more rights than to open and to answer TLS connections
+/// Of a workload an X.509-SVID: exactly one URI, no more rights than to open and to answer TLS connections
 /// (<https://github.com/spiffe/spiffe/blob/main/standards/X509-SVID.md>).
-fn workload_params(identity: &Identity, from: SystemTime, to: SystemTime) -> Result<CertificateParams, rcgen::Error> {
+fn leaf_params(names: Vec<SanType>, from: SystemTime, to: SystemTime) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
-    params.subject_alt_names = vec![SanType::URI(Ia5String::try_from(identity.to_string())?)];
+    params.subject_alt_names = names;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
     params.use_authority_key_identifier_extension = true;
     params.not_before = from.into();
     params.not_after = to.into();
-    Ok(params)
+    params
 }
 
 fn named(name: &str) -> DistinguishedName {
@@ -170,8 +225,13 @@ fn named(name: &str) -> DistinguishedName {
     names
 }
 
+fn belong_together(certificate: &str, key: &KeyPair) -> Result<bool, Unusable> {
+    let (_, pem) = x509_parser::pem::parse_x509_pem(certificate.as_bytes())?;
+    Ok(*pem.parse_x509()?.public_key().subject_public_key.data == *key.public_key_raw())
+}
+
 /// Whether a root counts now and for as long as what it signs.
-fn is_valid(pem: &str, now: SystemTime, lifetime: Duration) -> Result<bool, Box<dyn std::error::Error + Send + Sync>> {
+fn is_valid(pem: &str, now: SystemTime, lifetime: Duration) -> Result<bool, Unusable> {
     let (_, pem) = x509_parser::pem::parse_x509_pem(pem.as_bytes())?;
     let validity = pem.parse_x509()?.validity().clone();
     let seconds = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).map(|d| d.as_secs()).unwrap_or(0);
@@ -204,7 +264,7 @@ mod tests {
 
     #[test]
     fn a_workload_certificate_holds_its_spiffe_id_alone_for_a_day() {
-        let credential = Root::generate(LIFETIME).unwrap().sign(&identity()).unwrap();
+        let credential = Root::generate(LIFETIME).unwrap().issue(&identity()).unwrap();
         with_certificate(&credential.chain, |certificate| {
             let names = &certificate.subject_alternative_name().unwrap().unwrap().value.general_names;
             assert_eq!(names, &vec![GeneralName::URI("spiffe://shop.example/ns/shop/sa/web")]);
@@ -218,7 +278,7 @@ mod tests {
     #[test]
     fn the_root_has_signed_what_it_issues() {
         let (root, other) = (Root::generate(LIFETIME).unwrap(), Root::generate(LIFETIME).unwrap());
-        let credential = root.sign(&identity()).unwrap();
+        let credential = root.issue(&identity()).unwrap();
         let signed_by = |root: &Root| {
             let mut verdict = false;
             with_certificate(&root.certificate, |root| {
@@ -240,8 +300,8 @@ mod tests {
         let state = folder.path().join("state");
         let first = Root::keep(&state, LIFETIME).unwrap();
         let second = Root::keep(&state, LIFETIME).unwrap();
-        assert_eq!(first.trust_bundle(), second.trust_bundle());
-        let credential = second.sign(&identity()).unwrap();
+        assert_eq!((first.certificate(), first.id()), (second.certificate(), second.id()));
+        let credential = second.issue(&identity()).unwrap();
         with_certificate(&first.certificate, |root| {
             with_certificate(&credential.chain, |leaf| assert!(is_issued_by(leaf, root)));
         });
@@ -261,7 +321,7 @@ mod tests {
     fn a_root_that_ends_before_what_it_would_sign_is_expired() {
         let key = KeyPair::generate().unwrap();
         let long_ago = SystemTime::now() - ROOT_LIFETIME + LIFETIME / 2;
-        let certificate = root_params(long_ago).self_signed(&key).unwrap().pem();
+        let certificate = root_params(long_ago, &key).self_signed(&key).unwrap().pem();
         assert!(!is_valid(&certificate, SystemTime::now(), LIFETIME).unwrap());
     }
 }
