@@ -25,8 +25,8 @@ bench: bench-tools ## Measure latency, CPU and memory; small size (ARGS="--clien
 	@$(BUILDS)/release/examples/build_time
 
 .PHONY: tools
-tools: ## Install what the tests run: Debian packages, Envoy, etcd, kube-apiserver, kubectl
-	@$(TOOLS)/prerequisites.sh test && $(TOOLS)/debian.sh test && $(TOOLS)/envoy.sh && $(TOOLS)/k8s.sh
+tools: ## Install what the tests run: Debian packages, Envoy, Kubernetes, containerd, CoreDNS
+	@$(TOOLS)/prerequisites.sh test && $(TOOLS)/debian.sh test && $(TOOLS)/envoy.sh && $(TOOLS)/k8s.sh node
 
 .PHONY: demo-tools
 demo-tools:
@@ -34,7 +34,7 @@ demo-tools:
 
 .PHONY: bench-tools
 bench-tools:
-	@$(TOOLS)/prerequisites.sh bench && $(TOOLS)/debian.sh bench && $(TOOLS)/k8s.sh
+	@$(TOOLS)/prerequisites.sh bench && $(TOOLS)/debian.sh bench && $(TOOLS)/k8s.sh api
 
 .PHONY: fmt
 fmt: ## Format the sources

@@ -42,7 +42,7 @@ impl ApiServer {
     /// Starts one for the caller alone; it ends when dropped. For tests that stop or pause it; others share [`ApiServer::shared`].
     pub async fn start() -> Result<ApiServer> {
         match std::env::var_os("KUBECONFIG") {
-            Some(theirs) => Ok(ApiServer { kubeconfig: theirs.into(), own: None }),
+            Some(theirs) => Ok(Self::at(theirs.into())),
             None => Self::start_own().await,
         }
     }
@@ -53,10 +53,16 @@ impl ApiServer {
         SHARED.get_or_try_init(Self::start).await
     }
 
+    /// One that runs already, and is somebody else's to end.
+    pub(crate) fn at(kubeconfig: PathBuf) -> ApiServer {
+        ApiServer { kubeconfig, own: None }
+    }
+
     async fn start_own() -> Result<ApiServer> {
         let folder = tempfile::Builder::new().prefix("smidge-api-").tempdir()?;
         let [etcd_port, peer_port, api_port] = [free_port()?, free_port()?, free_port()?];
-        let pki = Pki::write(folder.path(), &format!("https://127.0.0.1:{api_port}"))?;
+        let url = format!("https://127.0.0.1:{api_port}");
+        let pki = Pki::write(folder.path(), &url, &["localhost", "kubernetes", "127.0.0.1"])?;
         let etcd = etcd_command(folder.path(), etcd_port, peer_port)?;
         let etcd = Daemon::start("etcd", &etcd, &folder.path().join("etcd.log"))?;
         let command = api_command(&pki, etcd_port, api_port)?;
@@ -113,7 +119,7 @@ impl ApiServer {
         self.own.as_ref().context("this test needs an API server of its own: run it without $KUBECONFIG")
     }
 
-    async fn ready(&self) -> Result<()> {
+    pub(crate) async fn ready(&self) -> Result<()> {
         eventually("ready API server", READY, async || {
             if let Some(own) = &self.own {
                 own.check_alive().await?;

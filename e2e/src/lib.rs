@@ -6,7 +6,9 @@ use std::path::Path;
 
 mod api_server;
 mod daemon;
+pub mod image;
 mod kubectl;
+pub mod node;
 pub mod objects;
 mod pki;
 mod wait;
@@ -14,6 +16,7 @@ pub mod world;
 
 pub use api_server::ApiServer;
 pub use daemon::Daemon;
+pub use node::Node;
 pub use smidge_sandbox::Tool;
 pub use wait::{eventually, holds};
 

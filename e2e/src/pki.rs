@@ -1,4 +1,4 @@
-//! The keys and certificates of an API server of our own, and the kubeconfig that makes a client its administrator.
+//! The keys and certificates of a cluster of our own, and the kubeconfigs that make clients what they are.
 //! In goes a folder, out go files in it; they are good for as long as the test runs and worth nothing after.
 
 use std::fs::write;
@@ -6,34 +6,30 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-    KeyUsagePurpose,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair, KeyUsagePurpose,
 };
 
-/// The files of one API server.
+/// The files of one cluster.
 #[derive(Debug)]
 pub(crate) struct Pki {
     folder: PathBuf,
+    ca: CertifiedIssuer<'static, KeyPair>,
 }
 
 impl Pki {
-    /// Makes everything that the API server at `url` needs.
-    pub(crate) fn write(folder: &Path, url: &str) -> Result<Pki> {
-        let pki = Pki { folder: folder.to_owned() };
-        let ca = authority()?;
-        write(pki.file("ca.crt"), ca.pem())?;
-        let server = CertificateParams::new(["localhost", "kubernetes", "127.0.0.1"].map(str::to_owned))?;
-        pki.write_leaf("apiserver", named(server, "kube-apiserver", None, ExtendedKeyUsagePurpose::ServerAuth), &ca)?;
-        let admin = CertificateParams::default();
-        pki.write_leaf(
-            "admin",
-            named(admin, "admin", Some("system:masters"), ExtendedKeyUsagePurpose::ClientAuth),
-            &ca,
-        )?;
+    /// Makes what every API server needs: the authority, its server's certificate for `names`, the keys of service accounts,
+    /// an administrator with a kubeconfig for `url`.
+    pub(crate) fn write(folder: &Path, url: &str, names: &[&str]) -> Result<Pki> {
+        let pki = Pki { folder: folder.to_owned(), ca: authority()? };
+        write(pki.file("ca.crt"), pki.ca.pem())?;
+        write(pki.file("ca.key"), pki.ca.key().serialize_pem())?;
+        pki.server("apiserver", "kube-apiserver", names)?;
+        pki.client("admin", "admin", Some("system:masters"))?;
         let accounts = KeyPair::generate()?;
         write(pki.file("accounts.key"), accounts.serialize_pem())?;
         write(pki.file("accounts.pub"), accounts.public_key_pem())?;
-        write(pki.kubeconfig(), pki.kubeconfig_text(url))?;
+        write(pki.kubeconfig(), pki.kubeconfig_text("admin", url))?;
         Ok(pki)
     }
 
@@ -47,23 +43,41 @@ impl Pki {
         self.file("kubeconfig")
     }
 
-    fn write_leaf(&self, name: &str, params: CertificateParams, ca: &CertifiedIssuer<'_, KeyPair>) -> Result<()> {
+    /// `<file>.crt` and `<file>.key` of a server that goes by these names and addresses.
+    pub(crate) fn server(&self, file: &str, name: &str, names: &[&str]) -> Result<()> {
+        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        let params = CertificateParams::new(names)?;
+        self.leaf(file, named(params, name, None, ExtendedKeyUsagePurpose::ServerAuth))
+    }
+
+    /// `<file>.crt` and `<file>.key` of a user, and member of a group, of the API server.
+    pub(crate) fn client(&self, file: &str, user: &str, group: Option<&str>) -> Result<()> {
+        self.leaf(file, named(CertificateParams::default(), user, group, ExtendedKeyUsagePurpose::ClientAuth))
+    }
+
+    /// The same, and `<file>.kubeconfig` for the API server at `url`.
+    pub(crate) fn client_with_kubeconfig(&self, file: &str, user: &str, group: Option<&str>, url: &str) -> Result<()> {
+        self.client(file, user, group)?;
+        Ok(write(self.file(&format!("{file}.kubeconfig")), self.kubeconfig_text(file, url))?)
+    }
+
+    fn leaf(&self, file: &str, params: CertificateParams) -> Result<()> {
         let key = KeyPair::generate()?;
-        write(self.file(&format!("{name}.key")), key.serialize_pem())?;
-        write(self.file(&format!("{name}.crt")), params.signed_by(&key, ca)?.pem())?;
+        write(self.file(&format!("{file}.key")), key.serialize_pem())?;
+        write(self.file(&format!("{file}.crt")), params.signed_by(&key, &self.ca)?.pem())?;
         Ok(())
     }
 
-    fn kubeconfig_text(&self, url: &str) -> String {
+    fn kubeconfig_text(&self, client: &str, url: &str) -> String {
         let path = |name: &str| self.file(name).display().to_string();
         format!(
             "apiVersion: v1\nkind: Config\ncurrent-context: test\n\
              clusters: [{{name: test, cluster: {{server: \"{url}\", certificate-authority: \"{}\"}}}}]\n\
-             users: [{{name: admin, user: {{client-certificate: \"{}\", client-key: \"{}\"}}}}]\n\
-             contexts: [{{name: test, context: {{cluster: test, user: admin}}}}]\n",
+             users: [{{name: user, user: {{client-certificate: \"{}\", client-key: \"{}\"}}}}]\n\
+             contexts: [{{name: test, context: {{cluster: test, user: user}}}}]\n",
             path("ca.crt"),
-            path("admin.crt"),
-            path("admin.key"),
+            path(&format!("{client}.crt")),
+            path(&format!("{client}.key")),
         )
     }
 }
@@ -82,7 +96,7 @@ fn named(
     group: Option<&str>,
     usage: ExtendedKeyUsagePurpose,
 ) -> CertificateParams {
-    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, name);
     if let Some(group) = group {
         params.distinguished_name.push(DnType::OrganizationName, group);

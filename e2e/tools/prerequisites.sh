@@ -16,9 +16,11 @@ if [ "${1:-run}" = test ] && [ "$(id -u)" != 0 ]; then
   complaints+=("the tests need root for network namespaces: run 'sudo -E make test', or run it in a container with --privileged")
 fi
 if [ "${1:-run}" != run ]; then
-  if [ -z "${KUBECONFIG:-}" ] && ! "$tools/k8s.sh" --built; then
+  needed=api
+  [ "$1" = bench ] || needed=node
+  if [ -z "${KUBECONFIG:-}" ] && ! "$tools/k8s.sh" "$needed" --built; then
     if ! has go; then
-      complaints+=("Go 1.26 or newer is missing: it builds the API server (https://go.dev/dl), or set KUBECONFIG and KUBECTL to your own cluster")
+      complaints+=("Go 1.26 or newer is missing: it builds Kubernetes (https://go.dev/dl), or set KUBECONFIG and KUBECTL to your own cluster")
     elif ! at_least 1.26 "$(go env GOVERSION | sed 's/^go//')"; then
       complaints+=("Go is $(go env GOVERSION), 1.26 or newer is needed")
     fi

@@ -30,7 +30,7 @@ trap finish EXIT
 step "prerequisites" "$tools/prerequisites.sh" test
 step "Debian packages" "$tools/debian.sh" test
 step "Envoy" "$tools/envoy.sh"
-step "etcd, kube-apiserver, kubectl" "$tools/k8s.sh"
+step "Kubernetes, containerd, CoreDNS" "$tools/k8s.sh" node
 step "format" cargo fmt --all --check
 step "dependencies" "$tools/deny.sh"
 step "lint" cargo clippy --workspace --all-targets --locked --quiet -- -D warnings

@@ -13,7 +13,10 @@ use nix::{
 const LOOKS: usize = 10_000;
 
 /// The program that `nsenter` runs; none yet if it is about to fork.
-pub(crate) fn program_of(nsenter: u32) -> io::Result<Option<Pid>> {
+///
+/// # Errors
+/// When that `nsenter` has ended.
+pub fn program_of(nsenter: u32) -> io::Result<Option<Pid>> {
     let children = fs::read_to_string(format!("/proc/{nsenter}/task/{nsenter}/children"))?;
     Ok(children.split_whitespace().next().and_then(|pid| pid.parse().ok()).map(Pid::from_raw))
 }

@@ -1,49 +1,65 @@
-//! The process that holds a sandbox's namespaces, and the way into them.
+//! The process that holds a set of namespaces, and the way into them. In go two scripts: what pid 1 of the namespaces does
+//! first, and what is done outside once everything in them has ended.
 
 use std::{
     ffi::OsString,
-    io::{BufRead, BufReader, Write},
+    fs,
+    io::{self, BufRead, BufReader, Write},
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    thread,
 };
 
-use crate::Error;
+use nix::{
+    sched::{CloneFlags, setns},
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 
-/// Runs as pid 1 of the sandbox: makes the bridge, says so, then waits for the owner's end of the pipe to close.
-/// `forward_delay` and `mcast_snooping` would hold back the first packets and neighbour discovery.
-const PID_ONE: &str = "set -e
-ip link set lo up
-ip link add br0 type bridge forward_delay 0 mcast_snooping 0
-ip link set br0 up
+use crate::{Error, Output, family};
+
+/// The owner's pipe is standard input all the way down to a `cat` in the namespaces: when it closes, in whatever way the
+/// owner has ended, pid 1 ends, the kernel ends everything else in there, and `unshare` and this shell come to their ends.
+/// Pid 1 stays a shell: it has to reap whom others have left.
+const HOLD: &str = r#"unshare --mount --net --pid --ipc --uts --kill-child --mount-proc -- sh -c "set -e
+$1
 echo ready
-exec cat";
+cat
+exit 0" "$0"
+eval "$2""#;
 
-/// The namespaces of one sandbox; they end when this is dropped or the process that owns it dies.
+/// Namespaces of their own (mount, network, process, IPC, host name); they end, and all that runs in them, when this is
+/// dropped or the process that owns it dies.
 #[derive(Debug)]
-pub(crate) struct Holder {
-    unshare: Child,
+pub struct Holder {
+    shell: Child,
+    unshare: u32,
 }
 
 impl Holder {
-    pub(crate) fn new() -> Result<Self, Error> {
-        let mut unshare = Command::new("unshare")
-            .args(["--mount", "--net", "--pid", "--ipc", "--uts", "--kill-child", "--mount-proc", "--", "sh", "-c"])
-            .arg(PID_ONE)
+    /// Makes the namespaces. `begin` is a shell script that runs first in them, `$0` being `argument`; `after` runs outside
+    /// when everything in them has ended, also when the owner was killed.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] when the namespaces are refused or `begin` fails; it has said why on standard error.
+    pub fn new(argument: &str, begin: &str, after: &str) -> Result<Self, Error> {
+        let mut shell = Command::new("sh")
+            .args(["-c", HOLD, argument, begin, after])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
             // Ctrl-C is for the owner, who may want to look at the sandbox before it ends.
             .process_group(0)
             .spawn()
-            .map_err(spawn_error("unshare"))?;
+            .map_err(spawn_error("sh"))?;
         let mut line = String::new();
-        if let Some(stdout) = unshare.stdout.take() {
+        if let Some(stdout) = shell.stdout.take() {
             BufReader::new(stdout).read_line(&mut line).map_err(Error::io("read from the sandbox's holder"))?;
         }
-        let holder = Self { unshare };
-        match line.trim() {
-            "ready" => Ok(holder),
+        let unshare = family::program_of(shell.id()).map_err(Error::io("find the sandbox's holder"))?;
+        match (line.trim(), unshare) {
+            ("ready", Some(unshare)) => Ok(Self { shell, unshare: unshare.as_raw().cast_unsigned() }),
             _ => {
                 Err(Error::Failed { program: "unshare".into(), stderr: "the sandbox's namespaces were refused".into() })
             }
@@ -52,18 +68,18 @@ impl Holder {
 
     /// `/proc/<pid>` of the process that is in the mount and network namespaces.
     fn proc(&self) -> PathBuf {
-        PathBuf::from(format!("/proc/{}", self.unshare.id()))
+        PathBuf::from(format!("/proc/{}", self.unshare))
     }
 
     /// A path inside the sandbox, seen from outside: bind mounts are visible only so.
-    pub(crate) fn outside(&self, inner: &Path) -> PathBuf {
+    pub fn outside(&self, inner: &Path) -> PathBuf {
         let mut path = self.proc().join("root").into_os_string();
         path.push(inner);
         path.into()
     }
 
-    /// Arguments of `nsenter` that lead into the sandbox, with the bridge's network.
-    pub(crate) fn enter(&self) -> Vec<OsString> {
+    /// Arguments of `nsenter` that lead into the namespaces.
+    pub fn enter(&self) -> Vec<OsString> {
         self.enter_with_net(&self.proc().join("ns/net"))
     }
 
@@ -78,6 +94,40 @@ impl Holder {
                 arg
             })
             .into()
+    }
+
+    /// The pid of the process that keeps the namespaces; everything in them ends with it.
+    pub fn pid(&self) -> u32 {
+        self.unshare
+    }
+
+    /// Runs a program in the namespaces to its end, whatever its exit status. Dropping the future kills it.
+    ///
+    /// # Errors
+    /// [`Error::Spawn`] if it cannot be started.
+    pub async fn output(&self, command: &crate::Command) -> Result<Output, Error> {
+        Output::of(&command.name(), command.inside(self.enter())).await
+    }
+
+    /// Starts a program in the namespaces; its output is appended to the file `log`.
+    ///
+    /// # Errors
+    /// [`Error::Spawn`] if it cannot be started.
+    pub fn spawn(&self, command: &crate::Command, log: &Path) -> Result<crate::Process, Error> {
+        crate::Process::start(command.name(), command.inside(self.enter()), log.to_owned())
+    }
+
+    /// Runs `open` on a thread that has the network of the namespaces: the sockets it makes belong there for good.
+    ///
+    /// # Errors
+    /// What `open` says, or that the namespaces have ended.
+    pub fn inside<T: Send>(&self, open: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+        in_network(&self.proc().join("ns/net"), open)
+    }
+
+    /// The file of the network namespace, to be joined with `setns`.
+    pub fn network(&self) -> io::Result<fs::File> {
+        fs::File::open(self.proc().join("ns/net"))
     }
 
     /// Runs a program of the system as root in the sandbox, with `input` on its standard input.
@@ -103,10 +153,24 @@ impl Holder {
 
 impl Drop for Holder {
     fn drop(&mut self) {
-        // `--kill-child` makes pid 1 die with `unshare`, and everything with pid 1.
-        let _ = self.unshare.kill();
-        let _ = self.unshare.wait();
+        // `--kill-child` makes pid 1 die with `unshare`, and everything with pid 1. The shell then does what is left to do.
+        drop(self.shell.stdin.take());
+        let _ = kill(Pid::from_raw(self.unshare.cast_signed()), Signal::SIGKILL);
+        let _ = self.shell.wait();
     }
+}
+
+/// Runs `open` on a thread that has the network of the file `net`.
+pub(crate) fn in_network<T: Send>(net: &Path, open: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+    let net = fs::File::open(net)?;
+    // A thread of its own, which ends: a thread of the runtime would stay in that network.
+    thread::scope(|scope| {
+        let opened = scope.spawn(move || {
+            setns(net, CloneFlags::CLONE_NEWNET)?;
+            open()
+        });
+        opened.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
 }
 
 /// Says which program could not be started.

@@ -16,14 +16,14 @@ const LOCK: &str = "owner.lock";
 
 /// A folder that is removed with its owner. Every user may enter it; only the owner writes.
 #[derive(Debug)]
-pub(crate) struct Folder {
+pub struct Folder {
     path: PathBuf,
     _lock: File,
 }
 
 impl Folder {
     /// Makes the folder `smidge-sandbox.<name>.<random>` in the temporary directory.
-    pub(crate) fn new(name: &str) -> Result<Self, Error> {
+    pub fn new(name: &str) -> Result<Self, Error> {
         let prefix = format!("{PREFIX}{name}.");
         let path = tempfile::Builder::new()
             .prefix(&prefix)
@@ -38,7 +38,8 @@ impl Folder {
         Ok(Self { path, _lock: lock })
     }
 
-    pub(crate) fn path(&self) -> &Path {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
         &self.path
     }
 }

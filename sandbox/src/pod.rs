@@ -5,15 +5,13 @@ use std::{
     net::{IpAddr, SocketAddr},
     path::PathBuf,
     sync::atomic::{AtomicUsize, Ordering},
-    thread,
     time::Duration,
 };
 
-use nix::sched::{CloneFlags, setns};
 use smidge_injector::Redirect;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
-use crate::{Command, Error, Output, Process, Sandbox, Sidecar, envoy, family::Guard, network};
+use crate::{Command, Error, Output, Process, Sandbox, Sidecar, envoy, holder::in_network, network};
 
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -109,18 +107,7 @@ impl Pod {
 
     /// Runs a program in the pod to its end, whatever its exit status. Dropping the future kills it.
     pub async fn run(&self, command: &Command) -> Result<Output, Error> {
-        let (name, pipe) = (command.name(), std::process::Stdio::piped);
-        let mut command = self.enter(command);
-        let child = command.stdin(std::process::Stdio::null()).stdout(pipe()).stderr(pipe()).spawn();
-        let child = child.map_err(crate::holder::spawn_error(&name))?;
-        let nsenter = child.id();
-        let mut ended = std::pin::pin!(child.wait_with_output());
-        // Declared after what it guards, and so dropped before.
-        let mut guard = Guard(nsenter);
-        let output = ended.as_mut().await.map_err(Error::io(format!("run {name}")))?;
-        guard.0 = None;
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Ok(Output { status: output.status, stdout: text(&output.stdout), stderr: text(&output.stderr) })
+        Output::of(&command.name(), self.enter(command)).await
     }
 
     /// Opens a connection from this pod, as an app in it would; it passes the redirect rules.
@@ -144,15 +131,7 @@ impl Pod {
 
     /// Runs `open` on a thread that has the pod's network: the sockets it makes belong to the pod for good.
     pub fn inside<T: Send>(&self, open: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
-        let net = fs::File::open(self.net_outside())?;
-        // A thread of its own, which ends: a thread of the runtime would stay in the pod's network.
-        thread::scope(|scope| {
-            let opened = scope.spawn(move || {
-                setns(net, CloneFlags::CLONE_NEWNET)?;
-                open()
-            });
-            opened.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        })
+        in_network(&self.net_outside(), open)
     }
 
     pub(crate) fn sandbox(&self) -> &Sandbox {

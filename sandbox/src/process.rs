@@ -3,7 +3,7 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
-    process::ExitStatus,
+    process::{ExitStatus, Stdio},
 };
 
 use nix::{
@@ -12,7 +12,11 @@ use nix::{
 };
 use tokio::process::Child;
 
-use crate::{Error, family, holder::spawn_error};
+use crate::{
+    Error,
+    family::{self, Guard},
+    holder::spawn_error,
+};
 
 /// What a program that ran to its end left.
 #[derive(Debug, Clone)]
@@ -23,6 +27,22 @@ pub struct Output {
     pub stdout: String,
     /// What it wrote to standard error.
     pub stderr: String,
+}
+
+impl Output {
+    /// Runs the command, which `nsenter` leads into namespaces, to its end.
+    pub(crate) async fn of(name: &str, mut command: tokio::process::Command) -> Result<Self, Error> {
+        let pipe = Stdio::piped;
+        let child = command.stdin(Stdio::null()).stdout(pipe()).stderr(pipe()).spawn().map_err(spawn_error(name))?;
+        let nsenter = child.id();
+        let mut ended = std::pin::pin!(child.wait_with_output());
+        // Declared after what it guards, and so dropped before.
+        let mut guard = Guard(nsenter);
+        let output = ended.as_mut().await.map_err(Error::io(format!("run {name}")))?;
+        guard.0 = None;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Ok(Self { status: output.status, stdout: text(&output.stdout), stderr: text(&output.stderr) })
+    }
 }
 
 /// A running program. Dropping it kills it.
@@ -39,7 +59,7 @@ impl Process {
     pub(crate) fn start(name: String, mut command: tokio::process::Command, log: PathBuf) -> Result<Self, Error> {
         let file = fs::File::options().create(true).append(true).open(&log).map_err(Error::io("open a log"))?;
         let second = file.try_clone().map_err(Error::io("open a log"))?;
-        command.stdin(std::process::Stdio::null()).stdout(file).stderr(second);
+        command.stdin(Stdio::null()).stdout(file).stderr(second);
         let nsenter = command.spawn().map_err(spawn_error(&name))?;
         Ok(Self { name, nsenter, log })
     }

@@ -19,6 +19,10 @@ use crate::{
     remove_leftovers, root,
 };
 
+/// `forward_delay` and `mcast_snooping` would hold back the first packets and neighbour discovery.
+const BRIDGE: &str = "ip link set lo up
+ip link add br0 type bridge forward_delay 0 mcast_snooping 0
+ip link set br0 up";
 /// How much of each log a failing test shows.
 const LAST_LINES: usize = 20;
 
@@ -49,7 +53,7 @@ impl Sandbox {
         for sub in ["net", "log", "bin"] {
             fs::create_dir(folder.path().join(sub)).map_err(Error::io("make the sandbox's folders"))?;
         }
-        let holder = Holder::new()?;
+        let holder = Holder::new("sandbox", BRIDGE, "")?;
         let sandbox =
             Self { inner: Arc::new(Inner { holder, folder, next: AtomicUsize::new(1), envoy: OnceLock::new() }) };
         sandbox.set_hosts(&[])?;

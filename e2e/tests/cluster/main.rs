@@ -1,0 +1,3 @@
+//! Tests on a whole cluster, all in one program: they share one node, which takes a while to start, and keep apart by namespaces.
+
+mod the_node_is_a_real_cluster;
