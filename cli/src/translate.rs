@@ -12,7 +12,7 @@ use serde_json::Value;
 use smidge_compiler::{Event, compile};
 use smidge_engine::Engine;
 use smidge_mesh::{Mesh, PodName};
-use smidge_operator::identity::{Issuer, LIFETIME, Root};
+use smidge_operator::identity::{Authority, Issuer, LIFETIME, Root};
 use smidge_xds::{Change, LayerChange, ProxyId, Resource, Update, WorkloadId};
 
 use crate::{
@@ -28,7 +28,7 @@ pub(crate) fn run(args: &Translate) -> anyhow::Result<ExitCode> {
     let pod =
         PodName::parse(&args.proxy).with_context(|| format!("--proxy {}: write <pod>.<namespace>", args.proxy))?;
     let mut engine = Engine::default();
-    let trust_bundle = Root::generate(LIFETIME)?.trust_bundle();
+    let trust_bundle = Authority::with(Root::generate(LIFETIME)?).trust_bundle();
     let step = engine.apply(manifests.events().into_iter().chain([Event::TrustBundle(trust_bundle)]));
     let placed = step.placements.iter().find(|(proxy, _)| proxy.as_str() == args.proxy);
     let Some((_, Some(placement))) = placed else { bail!("{}", unknown(&step.placements, &args.proxy)) };
