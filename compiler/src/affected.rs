@@ -11,7 +11,7 @@ use smidge_mesh::{PodName, ServiceAccountName, ServiceName};
 use crate::{
     Change, Fact, Kind, ObjectRef, Snapshot,
     compile::{services_with_address, splits, workload::services_of},
-    facts::{Addressing, EndpointSliceFacts, PodFacts, ServiceFacts, SplitFacts, TargetFacts},
+    facts::{Addressing, EndpointSliceFacts, IngressFacts, PodFacts, ServiceFacts, SplitFacts, TargetFacts},
     link::Link,
 };
 
@@ -69,6 +69,7 @@ impl Dirty {
             Fact::TrafficTarget(facts) => self.target(snapshot, facts),
             Fact::HttpRouteGroup(_) | Fact::TcpRoute(_) | Fact::UdpRoute(_) => self.route(snapshot, &fact.object()),
             Fact::MeshConfig(_) => self.all(snapshot),
+            Fact::IngressBackend(facts) => self.ingress(snapshot, facts),
         }
     }
 
@@ -96,7 +97,7 @@ impl Dirty {
         }
         let pods = snapshot.of_kind(Kind::Pod, Some(namespace));
         self.workloads.extend(pods.map(|pod| PodName::new(namespace.clone(), pod.origin().name.clone())));
-        for kind in [Kind::TrafficSplit, Kind::TrafficTarget] {
+        for kind in [Kind::TrafficSplit, Kind::TrafficTarget, Kind::IngressBackend] {
             self.objects.extend(snapshot.of_kind(kind, Some(namespace)).map(Fact::object));
         }
         self.routes_named_in(snapshot, namespace);
@@ -115,6 +116,7 @@ impl Dirty {
         }
         self.headless_neighbours(snapshot, facts);
         self.pods_behind(snapshot, facts);
+        self.ingress_of(snapshot, &name);
     }
 
     /// The Services that have the addresses of a headless one: which of them answers for those may change.
@@ -208,9 +210,33 @@ impl Dirty {
                     self.services.extend(split.root.clone());
                 }
                 Some(Fact::TrafficTarget(target)) => self.target(snapshot, target),
+                Some(Fact::IngressBackend(ingress)) => self.ingress(snapshot, ingress),
                 _ => {}
             }
         }
+    }
+
+    /// What an IngressBackend opens, and to whom.
+    fn ingress(&mut self, snapshot: &Snapshot, ingress: &IngressFacts) {
+        self.objects.insert(ingress.origin.object(Kind::IngressBackend));
+        self.objects.extend(ingress.groups());
+        for facts in ingress.backends.iter().filter_map(|backend| snapshot.service(&backend.service)) {
+            for pod in crate::compile::own_pods(snapshot, facts) {
+                self.workloads.insert(pod.name());
+                self.inbound.insert(pod.account());
+            }
+        }
+    }
+
+    /// Where a Service is opened by IngressBackends, or its pods are let in.
+    fn ingress_of(&mut self, snapshot: &Snapshot, name: &ServiceName) {
+        let opening = snapshot.linked(&Link::Ingress(name.clone())).filter_map(|object| snapshot.ingress_at(object));
+        for ingress in opening {
+            self.objects.insert(ingress.origin.object(Kind::IngressBackend));
+            self.objects.extend(ingress.groups());
+        }
+        let letting_in = snapshot.linked(&Link::Guests(name.clone())).filter_map(|object| snapshot.ingress_at(object));
+        letting_in.for_each(|ingress| self.ingress(snapshot, ingress));
     }
 
     fn whole_service(&mut self, name: &ServiceName) {
@@ -225,6 +251,7 @@ impl Dirty {
         for link in [Link::Root(name.clone()), Link::Backend(name.clone())] {
             self.objects.extend(snapshot.linked(&link).cloned());
         }
+        self.ingress_of(snapshot, name);
         let sharing = splits::with_backend(snapshot, name).filter_map(|split| split.root.clone());
         for service in sharing.chain([name.clone()]) {
             self.endpoints.insert(service.clone());

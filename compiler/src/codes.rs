@@ -135,7 +135,7 @@ catalogue! {
         "The group has no match, so it opens and chooses nothing."
         "Add a match; one with a name alone matches every request.";
     "SMI0307" ROUTE_UNUSED Info - "Unused":
-        "No TrafficTarget and no TrafficSplit names it."
+        "No TrafficTarget, TrafficSplit or IngressBackend names it."
         "Name it, or delete it.";
     "SMI0308" UDP_ROUTE Warning - "UdpNotEnforced":
         "UDP traffic passes the sidecars untouched: a UDPRoute is read, and neither opens nor closes anything."
@@ -167,4 +167,49 @@ catalogue! {
     "SMI0503" NOT_DEFAULT Error Accepted "NotDefault":
         "Only the MeshConfig with the name `default` counts."
         "Rename it, or delete it.";
+    "SMI0504" UNKNOWN_MTLS Warning - "UnknownMtls":
+        "A namespace's label `smidge.dev/mtls` is neither strict nor permissive; what the mesh says holds."
+        "Write one of the two.";
+    "SMI0601" INGRESS_NO_BACKENDS Error Accepted "NoBackends":
+        "No backend is named, so nothing is opened."
+        "Name at least one Service and its port.";
+    "SMI0602" INGRESS_NO_SOURCES Error Accepted "NoSources":
+        "No usable source is named, so nobody is let in."
+        "Name at least one range of addresses, Service or principal.";
+    "SMI0603" BAD_SOURCE Error Accepted "InvalidSource":
+        "A source is unfit; it stays locked out."
+        "Write `cidr: 10.0.0.0/8` for an IPRange, `name` for a Service, a URI or DNS name for an AuthenticatedPrincipal.";
+    "SMI0604" INGRESS_TOO_MANY_PARTS Error Accepted "TooManyParts":
+        "It has more backends, sources or routes than Smidge takes; those beyond open nothing."
+        "Spread them over several IngressBackends.";
+    "SMI0605" INGRESS_SERVICE_NOT_FOUND Error ResolvedRefs "ServiceNotFound":
+        "A backend's Service does not exist; nothing is opened by it."
+        "Create the Service in the same namespace, or remove the backend.";
+    "SMI0606" INGRESS_PORT_NOT_FOUND Error ResolvedRefs "PortNotFound":
+        "A backend's Service has no such TCP port; nothing is opened by it."
+        "Write the number of a port as the Service has it.";
+    "SMI0607" SOURCE_NOT_FOUND Error ResolvedRefs "SourceNotFound":
+        "A source's Service does not exist; its pods stay locked out."
+        "Create the Service, or correct its name and namespace.";
+    "SMI0608" INGRESS_ROUTE_NOT_FOUND Error ResolvedRefs "RouteNotFound":
+        "An HTTPRouteGroup that a backend names does not exist; it opens nothing."
+        "Create it in the same namespace, or remove it from `routes`.";
+    "SMI0609" INGRESS_MATCH_NOT_FOUND Error ResolvedRefs "MatchNotFound":
+        "A backend names a match that its HTTPRouteGroup does not have, or has in an unusable form; it opens nothing."
+        "Correct the name, or mend the match; the group's own status says what is wrong.";
+    "SMI0610" INGRESS_ROUTES_ON_TCP Error ResolvedRefs "NotForTcp":
+        "A backend names routes for a port that is plain TCP to the mesh: there are no requests, so nothing is opened."
+        "Remove `routes`, or declare the port as HTTP (`appProtocol: http`) if it is.";
+    "SMI0611" SOURCE_HAS_NO_PODS Info - "NoSourcePods":
+        "A source's Service has no endpoint at present."
+        "Check its selector, or wait for the pods.";
+    "SMI0612" OPEN_TO_EVERYBODY Warning - "OpenToEverybody":
+        "A range of length 0 lets in whoever reaches the pod, in plaintext, pods of the mesh included."
+        "Write the addresses that are meant; a NetworkPolicy alone does not know routes.";
+    "SMI0613" INGRESS_HAS_NO_PODS Info - "NoPods":
+        "No pod is behind a backend."
+        "Check the Service's selector, or wait for the pods.";
+    "SMI0614" INGRESS_NOT_MESHED Warning - "PodsNotMeshed":
+        "A pod behind a backend has no sidecar, so nothing is enforced there."
+        "Put the pod into the mesh.";
 }

@@ -6,7 +6,7 @@ use smidge_mesh::{PodName, ServiceAccountName, ServiceName};
 
 use crate::{
     Fact, ObjectRef,
-    facts::{EndpointSliceFacts, PodFacts, ServiceFacts, SplitFacts, TargetFacts},
+    facts::{EndpointSliceFacts, IngressFacts, PodFacts, ServiceFacts, SplitFacts, TargetFacts},
 };
 
 /// A key of the index.
@@ -34,7 +34,11 @@ pub(crate) enum Link {
     Backend(ServiceName),
     /// Of a TrafficTarget: whose pods it opens.
     Destination(ServiceAccountName),
-    /// Of a TrafficSplit or TrafficTarget: routes that it names.
+    /// Of an IngressBackend: a Service that it opens.
+    Ingress(ServiceName),
+    /// Of an IngressBackend: a Service whose pods it lets in.
+    Guests(ServiceName),
+    /// Of a TrafficSplit, TrafficTarget or IngressBackend: routes that it names.
     Names(ObjectRef),
 }
 
@@ -46,6 +50,7 @@ pub(crate) fn links(fact: &Fact) -> BTreeSet<Link> {
         Fact::Pod(facts) => of_pod(facts),
         Fact::TrafficSplit(facts) => of_split(facts),
         Fact::TrafficTarget(facts) => of_target(facts),
+        Fact::IngressBackend(facts) => of_ingress(facts),
         Fact::Namespace(_) | Fact::HttpRouteGroup(_) | Fact::TcpRoute(_) | Fact::UdpRoute(_) | Fact::MeshConfig(_) => {
             BTreeSet::new()
         }
@@ -82,4 +87,10 @@ fn of_split(facts: &SplitFacts) -> BTreeSet<Link> {
 fn of_target(facts: &TargetFacts) -> BTreeSet<Link> {
     let routes = facts.rules.iter().map(|rule| Link::Names(facts.object_of(rule)));
     routes.chain(facts.destination.clone().map(Link::Destination)).collect()
+}
+
+fn of_ingress(facts: &IngressFacts) -> BTreeSet<Link> {
+    let opened = facts.backends.iter().map(|backend| Link::Ingress(backend.service.clone()));
+    let guests = facts.services().cloned().map(Link::Guests);
+    opened.chain(guests).chain(facts.groups().map(Link::Names)).collect()
 }

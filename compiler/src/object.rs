@@ -31,6 +31,8 @@ pub enum Kind {
     UdpRoute,
     /// `smidge.dev MeshConfig`
     MeshConfig,
+    /// `smidge.dev IngressBackend`
+    IngressBackend,
 }
 
 impl Kind {
@@ -47,6 +49,7 @@ impl Kind {
             Self::TcpRoute => "TCPRoute",
             Self::UdpRoute => "UDPRoute",
             Self::MeshConfig => "MeshConfig",
+            Self::IngressBackend => "IngressBackend",
         }
     }
 

@@ -8,8 +8,8 @@ use smidge_mesh::{PodName, ServiceAccountName, ServiceName, TrustBundle};
 use crate::{
     Fact, Kind, ObjectRef,
     facts::{
-        EndpointSliceFacts, MeshConfigFacts, NamespaceFacts, PodFacts, PortRouteFacts, RouteGroupFacts, ServiceFacts,
-        SplitFacts, TargetFacts,
+        EndpointSliceFacts, IngressFacts, MeshConfigFacts, NamespaceFacts, PodFacts, PortRouteFacts, RouteGroupFacts,
+        ServiceFacts, SplitFacts, TargetFacts,
     },
     link::{Link, links},
 };
@@ -208,6 +208,7 @@ lookup! {
     service_at Service ServiceFacts;
     pod_at Pod PodFacts;
     namespace_at Namespace NamespaceFacts;
+    ingress_at IngressBackend IngressFacts;
 }
 
 impl Snapshot {

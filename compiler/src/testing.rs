@@ -55,7 +55,7 @@ impl Choices<'_> {
     }
 
     fn fact(&mut self) -> Fact {
-        let object = match self.below(26) {
+        let object = match self.below(29) {
             0..2 => self.namespace(),
             2..6 => self.service(),
             6..10 => self.endpoint_slice(),
@@ -64,6 +64,7 @@ impl Choices<'_> {
             18..21 => self.target(),
             21..23 => self.group(),
             23..25 => self.port_route(),
+            25..28 => self.ingress(),
             _ => self.config(),
         };
         let text = object.to_string();
@@ -81,6 +82,9 @@ impl Choices<'_> {
         let mut labels = json!({"smidge.dev/inject": self.one(&["enabled", "enabled", "disabled"])});
         if let Some(mode) = self.maybe(&["deny", "audit", "allow", "?"]) {
             labels["smidge.dev/mode"] = json!(mode);
+        }
+        if let Some(mtls) = self.maybe(&["strict", "permissive", "?"]) {
+            labels["smidge.dev/mtls"] = json!(mtls);
         }
         json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.one(NAMESPACES), "labels": labels}})
     }
@@ -184,9 +188,27 @@ impl Choices<'_> {
         object("specs.smi-spec.io/v1alpha4", kind, &meta, &spec)
     }
 
+    fn ingress(&mut self) -> Value {
+        let meta = self.meta(NAMES);
+        let backends = self.list(2, |choices| {
+            let (name, port) = (choices.one(NAMES), choices.one(PORTS));
+            let routes = choices.list(1, |choices| {
+                json!({"name": choices.one(ROUTES), "matches": choices.list(1, |choices| choices.one(MATCHES))})
+            });
+            json!({"name": name, "port": {"number": port}, "routes": routes})
+        });
+        let sources = self.list(2, |choices| match choices.below(4) {
+            0 => json!({"kind": "IPRange", "cidr": choices.one(&["10.1.0.0/16", "0.0.0.0/0", "10.1.0.0/40"])}),
+            1 => json!({"kind": "AuthenticatedPrincipal", "name": choices.one(&["spiffe://x/y", "a b"])}),
+            _ => json!({"kind": "Service", "name": choices.one(NAMES), "namespace": choices.maybe(NAMESPACES)}),
+        });
+        object("smidge.dev/v1alpha1", "IngressBackend", &meta, &json!({"backends": backends, "sources": sources}))
+    }
+
     fn config(&mut self) -> Value {
         let (mode, domain) = (self.one(&["deny", "audit", "allow"]), self.one(&["cluster.local", "example.org", "?"]));
-        let spec = json!({"mode": mode, "trustDomain": domain, "accessLog": self.below(2) == 1, "opaquePorts": [80]});
+        let mtls = self.maybe(&["strict", "permissive"]);
+        let spec = json!({"mode": mode, "mtls": mtls, "trustDomain": domain, "accessLog": self.below(2) == 1, "opaquePorts": [80]});
         object("smidge.dev/v1alpha1", "MeshConfig", &json!({"name": self.one(&["default", "default", "other"])}), &spec)
     }
 }

@@ -20,6 +20,7 @@ const FAMILIES: &[(&str, &str)] = &[
     ("SMI03", "HTTPRouteGroup, TCPRoute, UDPRoute"),
     ("SMI04", "Service, EndpointSlice"),
     ("SMI05", "MeshConfig, Namespace"),
+    ("SMI06", "IngressBackend"),
 ];
 
 #[test]

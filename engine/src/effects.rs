@@ -10,7 +10,9 @@ use std::{
 };
 
 use smidge_compiler::{Diagnostic, Kind, ObjectRef, Reach, Snapshot, diagnose, reach};
-use smidge_mesh::{Endpoints, HttpRoute, Inbound, Protocol, Service, ServiceAccountName, ServiceName};
+use smidge_mesh::{
+    Endpoints, HttpRoute, Inbound, IngressGrant, Members, Protocol, Service, ServiceAccountName, ServiceName,
+};
 use smidge_xds::Epoch;
 
 use crate::{
@@ -51,7 +53,7 @@ pub(crate) struct Moment<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Touched {
     services: BTreeSet<ServiceName>,
-    grants: BTreeMap<ServiceAccountName, BTreeSet<Arc<str>>>,
+    grants: BTreeMap<ServiceAccountName, BTreeSet<ObjectRef>>,
     /// Of which layers came or went.
     accounts: BTreeSet<ServiceAccountName>,
     /// Whether anything is published.
@@ -76,9 +78,12 @@ impl Touched {
     /// The inbound side of a layer changed: which grants did?
     pub(crate) fn inbound(&mut self, before: &Inbound, after: &Inbound) {
         let (old, new): (BTreeSet<_>, BTreeSet<_>) = (before.grants.iter().collect(), after.grants.iter().collect());
-        let names: BTreeSet<_> = old.symmetric_difference(&new).map(|grant| grant.name.clone()).collect();
-        if !names.is_empty() {
-            self.grants.entry(account_of(&after.key)).or_default().extend(names);
+        let targets = old.symmetric_difference(&new).filter_map(|grant| granting(Kind::TrafficTarget, &grant.name));
+        let (old, new) = (said_by_ingress(before), said_by_ingress(after));
+        let ingress = old.symmetric_difference(&new).filter_map(|grant| granting(Kind::IngressBackend, &grant.name));
+        let objects: BTreeSet<_> = targets.chain(ingress).collect();
+        if !objects.is_empty() {
+            self.grants.entry(account_of(&after.key)).or_default().extend(objects);
         }
     }
 
@@ -87,18 +92,15 @@ impl Touched {
         (self.accounts, self.is_published) = (accounts, is_published);
     }
 
-    /// TrafficTargets of which a grant changed.
-    fn targets(&self) -> impl Iterator<Item = ObjectRef> {
-        let names = self.grants.values().flatten().filter_map(|name| name.split_once('/'));
-        names.map(|(namespace, name)| ObjectRef::new(Kind::TrafficTarget, namespace, name))
+    /// TrafficTargets and IngressBackends of which a grant changed.
+    fn granting(&self) -> impl Iterator<Item = &ObjectRef> {
+        self.grants.values().flatten()
     }
 
     /// Whether the effect of an object with this reach changed. `is_dirty`: the object, or what it refers to, did.
     fn moves(&self, object: &ObjectRef, reach: &Reach, is_dirty: bool) -> bool {
-        let own = |names: &BTreeSet<Arc<str>>| match object.kind {
-            Kind::TrafficTarget => {
-                names.iter().any(|name| name.split_once('/') == Some((&*object.namespace, &*object.name)))
-            }
+        let own = |objects: &BTreeSet<ObjectRef>| match object.kind {
+            Kind::TrafficTarget | Kind::IngressBackend => objects.contains(object),
             _ => is_dirty,
         };
         reach.services.iter().any(|service| self.services.contains(service))
@@ -128,8 +130,8 @@ impl Effects {
     fn carried(&self, touched: &Touched) -> BTreeSet<ObjectRef> {
         let by_service = touched.services.iter().filter_map(|name| self.by_service.get(name)).flatten();
         let by_account = touched.accounts.iter().filter_map(|account| self.by_account.get(account)).flatten();
-        let targets = touched.targets().filter(|target| self.objects.contains_key(target));
-        by_service.chain(by_account).cloned().chain(targets).collect()
+        let granting = touched.granting().filter(|object| self.objects.contains_key(*object));
+        by_service.chain(by_account).chain(granting).cloned().collect()
     }
 
     fn renewed(&self, moment: &Moment<'_>, object: &ObjectRef) -> Option<State> {
@@ -176,6 +178,18 @@ fn unlink<K: Ord>(index: &mut BTreeMap<K, BTreeSet<ObjectRef>>, key: &K, object:
             index.remove(key);
         }
     }
+}
+
+/// The object of a kind that a grant is named after.
+fn granting(kind: Kind, name: &str) -> Option<ObjectRef> {
+    let (namespace, name) = name.split_once('/')?;
+    Some(ObjectRef::new(kind, namespace, name))
+}
+
+/// The part of an inbound side that IngressBackends have a say in: not which pods their Services have.
+fn said_by_ingress(inbound: &Inbound) -> BTreeSet<IngressGrant> {
+    let said = |grant: &IngressGrant| IngressGrant { members: Members::default(), ..grant.clone() };
+    inbound.ingress.iter().map(said).collect()
 }
 
 /// The part of a Service that splits have a say in.

@@ -249,20 +249,26 @@ pub(crate) fn account_of(key: &WorkloadKey) -> ServiceAccountName {
 
 #[cfg(test)]
 mod tests {
-    use smidge_mesh::{Identity, Mode, Telemetry, TrustBundle, TrustDomain};
+    use smidge_mesh::{Identity, Mode, Mtls, Telemetry, TrustBundle, TrustDomain};
 
     use super::*;
 
     fn seat(account: &str, ready: bool) -> Option<stages::Seat> {
         let identity =
             Identity { trust_domain: TrustDomain::default(), namespace: "ns".into(), service_account: account.into() };
-        let key = WorkloadKey { identity, ports: BTreeMap::new(), mode: Mode::Deny };
+        let key = WorkloadKey {
+            identity,
+            ports: BTreeMap::new(),
+            mode: Mode::Deny,
+            mtls: Mtls::Strict,
+            openings: BTreeSet::new(),
+        };
         Some(stages::Seat { key, ready })
     }
 
     fn inbound(key: &WorkloadKey) -> Inbound {
         let (grants, trust_bundle) = (Vec::new(), TrustBundle::default());
-        Inbound { key: key.clone(), grants, trust_bundle, telemetry: Telemetry::default() }
+        Inbound { key: key.clone(), grants, ingress: Vec::new(), trust_bundle, telemetry: Telemetry::default() }
     }
 
     /// Places pods in one step and tells what the hub and the report hear, layers by id.

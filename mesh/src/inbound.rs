@@ -7,7 +7,7 @@ use std::{
 
 use serde::{Serialize, Serializer};
 
-use crate::{HttpMatch, Identity, Mode, Protocol, Telemetry, TrustBundle};
+use crate::{HttpMatch, Identity, IngressGrant, Mode, Mtls, Opening, Protocol, Telemetry, TrustBundle};
 
 /// What makes two pods' inbound sides the same; pods that share it share the bytes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -18,13 +18,20 @@ pub struct WorkloadKey {
     pub ports: BTreeMap<u16, Protocol>,
     /// The mode of its namespace.
     pub mode: Mode,
+    /// Whether it accepts connections without mTLS.
+    pub mtls: Mtls,
+    /// What IngressBackends say about it: those that name a Service of its pods.
+    pub openings: BTreeSet<Opening>,
 }
 
 impl Serialize for WorkloadKey {
-    /// One line, so that it can be a key: `spiffe://… deny 80=http 5432=tcp`.
+    /// One line, so that it can be a key: `spiffe://… deny 80=http 5432=tcp 80<web[0]`; of mTLS what is not the default.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let ports: String = self.ports.iter().map(|(n, p)| format!(" {n}={p:?}").to_lowercase()).collect();
-        serializer.serialize_str(&format!("{} {:?}{ports}", self.identity, self.mode))
+        let mtls = if self.mtls == Mtls::of(self.mode) { String::new() } else { format!("+{:?}", self.mtls) };
+        let opening = |o: &Opening| format!(" {}<{}[{}]", o.port, o.ingress, o.backend);
+        let openings: String = self.openings.iter().map(opening).collect();
+        serializer.serialize_str(&format!("{} {:?}{mtls}{ports}{openings}", self.identity, self.mode))
     }
 }
 
@@ -35,6 +42,9 @@ pub struct Inbound {
     pub key: WorkloadKey,
     /// Everything that is permitted. Access is additive: any grant that fits lets the call in.
     pub grants: Vec<Grant>,
+    /// What is permitted to callers outside the mesh.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ingress: Vec<IngressGrant>,
     /// The roots that vouch for callers.
     pub trust_bundle: TrustBundle,
     /// What the sidecar logs.

@@ -9,6 +9,7 @@ mod endpoints;
 mod http;
 mod identity;
 mod inbound;
+mod ingress;
 mod mode;
 mod name;
 mod service;
@@ -22,7 +23,8 @@ pub use endpoints::{Endpoint, Endpoints, Health, Peers, PortEndpoints, Share, Tr
 pub use http::{HeaderName, HttpMatch, Method, PathPattern, ValuePattern};
 pub use identity::{Identity, InvalidTrustDomain, TrustDomain};
 pub use inbound::{Grant, Inbound, PortSet, Protocols, WorkloadKey};
-pub use mode::{Mode, Telemetry};
+pub use ingress::{Cidr, IngressGrant, Members, Opening, Principal};
+pub use mode::{Mode, Mtls, Telemetry};
 pub use name::{PodName, ServiceAccountName, ServiceName};
 pub use service::{DirectAddress, HttpRoute, Protocol, RouteName, Service, ServicePort, WeightedBackend};
 

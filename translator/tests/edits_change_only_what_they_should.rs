@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 use smidge_mesh::{
-    Endpoint, Endpoints, Grant, Health, HttpMatch, HttpRoute, Identity, Inbound, Mode, Peers, PortEndpoints, PortSet,
-    Protocol, Protocols, RouteName, Service, ServiceName, ServicePort, Share, Telemetry, TrustBundle, TrustDomain,
-    WeightedBackend, WorkloadKey,
+    Endpoint, Endpoints, Grant, Health, HttpMatch, HttpRoute, Identity, Inbound, Mode, Mtls, Peers, PortEndpoints,
+    PortSet, Protocol, Protocols, RouteName, Service, ServiceName, ServicePort, Share, Telemetry, TrustBundle,
+    TrustDomain, WeightedBackend, WorkloadKey,
 };
 use smidge_printer::print;
 use smidge_translator::{translate_endpoints, translate_inbound, translate_peers, translate_service};
@@ -33,8 +33,9 @@ fn service(routes: Vec<HttpRoute>) -> Vec<Resource> {
 fn inbound(mode: Mode, grants: Vec<Grant>) -> Vec<Resource> {
     let ports = BTreeMap::from([(80, Protocol::Http), (5432, Protocol::Tcp)]);
     translate_inbound(&Inbound {
-        key: WorkloadKey { identity: identity("cart"), ports, mode },
+        key: WorkloadKey { identity: identity("cart"), ports, mode, mtls: Mtls::of(mode), openings: BTreeSet::new() },
         grants,
+        ingress: Vec::new(),
         trust_bundle: TrustBundle("PEM".into()),
         telemetry: Telemetry::default(),
     })

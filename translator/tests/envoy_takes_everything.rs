@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use smidge_mesh::{
     Base, DirectAddress, Endpoint, Endpoints, Grant, HeaderName, Health, HttpMatch, HttpRoute, Identity, Inbound,
-    Method, Mode, PathPattern, Peers, PortEndpoints, PortSet, Protocol, Protocols, RouteName, Service, ServiceName,
-    ServicePort, Share, Telemetry, TrustBundle, TrustDomain, ValuePattern, WeightedBackend, WorkloadKey,
+    Method, Mode, Mtls, PathPattern, Peers, PortEndpoints, PortSet, Protocol, Protocols, RouteName, Service,
+    ServiceName, ServicePort, Share, Telemetry, TrustBundle, TrustDomain, ValuePattern, WeightedBackend, WorkloadKey,
 };
 use smidge_translator::{translate_base, translate_endpoints, translate_inbound, translate_peers, translate_service};
 use smidge_xds::Resource;
@@ -145,12 +145,13 @@ fn inbound(mode: Mode, access_log: bool, bundle: &TrustBundle) -> Inbound {
         protocols,
     };
     Inbound {
-        key: WorkloadKey { identity: identity("cart"), ports, mode },
+        key: WorkloadKey { identity: identity("cart"), ports, mode, mtls: Mtls::of(mode), openings: BTreeSet::new() },
         grants: vec![
             grant("shop/tcp", PortSet::Only(BTreeSet::from([3000, 9999])), Protocols::Any),
             grant("shop/http", PortSet::All, Protocols::Http(vec![a_match(), HttpMatch::default()])),
             grant("shop/all", PortSet::All, Protocols::Any),
         ],
+        ingress: Vec::new(),
         trust_bundle: bundle.clone(),
         telemetry: Telemetry { access_log },
     }
@@ -159,9 +160,15 @@ fn inbound(mode: Mode, access_log: bool, bundle: &TrustBundle) -> Inbound {
 #[test]
 fn a_workload_without_ports_and_grants() {
     let bundle = bundle();
-    let key = WorkloadKey { identity: identity("cart"), ports: BTreeMap::new(), mode: Mode::Deny };
+    let key = WorkloadKey {
+        identity: identity("cart"),
+        ports: BTreeMap::new(),
+        mode: Mode::Deny,
+        mtls: Mtls::Strict,
+        openings: BTreeSet::new(),
+    };
     let telemetry = Telemetry::default();
-    let inbound = Inbound { key, grants: Vec::new(), trust_bundle: bundle.clone(), telemetry };
+    let inbound = Inbound { key, grants: Vec::new(), ingress: Vec::new(), trust_bundle: bundle.clone(), telemetry };
     check(&[base(&bundle, false), translate_inbound(&inbound)]);
 }
 

@@ -2,11 +2,11 @@
 
 #![allow(clippy::unwrap_used)] // Test code outside of test functions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use smidge_injector::{APP_DSCP, INBOUND_PORT, OUTBOUND_PORT};
-use smidge_mesh::{Base, Identity, Inbound, Mode, Telemetry, TrustBundle, TrustDomain, WorkloadKey};
+use smidge_mesh::{Base, Identity, Inbound, Mode, Mtls, Telemetry, TrustBundle, TrustDomain, WorkloadKey};
 use smidge_printer::print;
 use smidge_translator::{translate_base, translate_inbound};
 use smidge_xds::{Resource, TypeUrl};
@@ -27,8 +27,15 @@ fn listeners_stand_where_connections_are_redirected_to() {
     let identity =
         Identity { trust_domain: TrustDomain::default(), namespace: "shop".into(), service_account: "cart".into() };
     let inbound = translate_inbound(&Inbound {
-        key: WorkloadKey { identity, ports: BTreeMap::new(), mode: Mode::Deny },
+        key: WorkloadKey {
+            identity,
+            ports: BTreeMap::new(),
+            mode: Mode::Deny,
+            mtls: Mtls::Strict,
+            openings: BTreeSet::new(),
+        },
         grants: Vec::new(),
+        ingress: Vec::new(),
         trust_bundle: TrustBundle::default(),
         telemetry: Telemetry::default(),
     });

@@ -10,8 +10,8 @@ use std::{
 
 use smidge_mesh::{
     Base, DirectAddress, Endpoint, Endpoints, Grant, Health, HttpMatch, HttpRoute, Identity, Inbound, Method, Mode,
-    PathPattern, PortEndpoints, PortSet, Protocol, Protocols, RouteName, Service, ServiceName, ServicePort, Telemetry,
-    TrustBundle, TrustDomain, WeightedBackend, WorkloadKey,
+    Mtls, PathPattern, PortEndpoints, PortSet, Protocol, Protocols, RouteName, Service, ServiceName, ServicePort,
+    Telemetry, TrustBundle, TrustDomain, WeightedBackend, WorkloadKey,
 };
 use smidge_translator::{translate_base, translate_endpoints, translate_inbound, translate_service};
 use smidge_xds::Resource;
@@ -66,8 +66,15 @@ fn inbound(mode: Mode, grants: u32) -> Inbound {
         protocols: if n % 2 == 0 { Protocols::Any } else { Protocols::Http(vec![matching("/a"), matching("/b")]) },
     };
     Inbound {
-        key: WorkloadKey { identity: identity("cart"), ports: BTreeMap::from([(80, Protocol::Http)]), mode },
+        key: WorkloadKey {
+            identity: identity("cart"),
+            ports: BTreeMap::from([(80, Protocol::Http)]),
+            mode,
+            mtls: Mtls::of(mode),
+            openings: BTreeSet::new(),
+        },
         grants: (0..grants).map(grant).collect(),
+        ingress: Vec::new(),
         trust_bundle: TrustBundle("PEM".into()),
         telemetry: LOGGED,
     }

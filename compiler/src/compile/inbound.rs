@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use smidge_mesh::{Grant, HttpMatch, Identity, Inbound, PortSet, Protocols, ServiceAccountName, WorkloadKey};
 
+use super::ingress;
 use crate::{
     Snapshot,
     facts::{Rule, RuleKind, TargetFacts},
@@ -17,6 +18,7 @@ pub fn compile_inbound(snapshot: &Snapshot, key: &WorkloadKey) -> Inbound {
     Inbound {
         key: key.clone(),
         grants: targets.filter_map(|target| grant(snapshot, target)).collect(),
+        ingress: ingress::grants(snapshot, key),
         trust_bundle: snapshot.trust_bundle().clone(),
         telemetry: snapshot.config().telemetry,
     }
@@ -64,13 +66,14 @@ fn requests<'a>(
     target: &TargetFacts,
     rules: impl Iterator<Item = &'a Rule>,
 ) -> Option<Vec<HttpMatch>> {
-    let requests: BTreeSet<_> = rules.flat_map(|rule| selected_matches(snapshot, target, rule)).collect();
+    let requests: BTreeSet<_> =
+        rules.flat_map(|rule| selected_matches(snapshot, &target.origin.namespace, rule)).collect();
     (!requests.is_empty()).then(|| requests.into_iter().collect())
 }
 
 /// The requests that a rule means: every match of its group, or those that it names.
-fn selected_matches(snapshot: &Snapshot, target: &TargetFacts, rule: &Rule) -> Vec<HttpMatch> {
-    let group = snapshot.route_group_at(&target.object_of(rule));
+pub(super) fn selected_matches(snapshot: &Snapshot, namespace: &Arc<str>, rule: &Rule) -> Vec<HttpMatch> {
+    let group = snapshot.route_group_at(&rule.object_in(namespace));
     let named = group.into_iter().flat_map(|facts| &facts.matches);
     named.filter(|named| is_selected(rule, &named.name)).map(|named| named.request.clone()).collect()
 }

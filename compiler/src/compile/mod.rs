@@ -2,6 +2,7 @@
 
 mod endpoints;
 mod inbound;
+mod ingress;
 mod peers;
 mod protocol;
 mod service;
@@ -18,6 +19,7 @@ pub use endpoints::compile_endpoints;
 pub(crate) use endpoints::{Claim, claim, own_endpoints, services_with_address};
 pub use inbound::compile_inbound;
 pub(crate) use inbound::{opened_ports, permission};
+pub(crate) use ingress::{guests, ports_behind};
 pub use peers::compile_peers;
 pub(crate) use peers::own_pods;
 pub(crate) use protocol::{protocol_of, said_by_app_protocol};

@@ -2,11 +2,11 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-use smidge_mesh::{Identity, PodName, Protocol, WorkloadKey};
+use smidge_mesh::{Identity, Mtls, PodName, Protocol, WorkloadKey};
 
 use super::{
     endpoints::{pod_with_address, slices_of},
-    protocol_of, services_with_address,
+    ingress, protocol_of, services_with_address,
 };
 use crate::{
     Snapshot,
@@ -19,11 +19,15 @@ pub fn workload_key(snapshot: &Snapshot, pod: &PodName) -> Option<WorkloadKey> {
     let pod = snapshot.pod(pod).filter(|pod| pod.meshed)?;
     let namespace = snapshot.namespace(&pod.origin.namespace);
     let mode = namespace.and_then(|facts| facts.mode).unwrap_or(snapshot.config().mode);
+    let said = namespace.and_then(|facts| facts.mtls).or(snapshot.config().mtls);
+    let services = services_of(snapshot, pod);
     let mut ports = BTreeMap::new();
-    for (port, protocol) in inbound_ports(snapshot, pod) {
+    for (port, protocol) in ports_among(snapshot, pod, &services) {
         ports.entry(port).and_modify(|known| *known = both(*known, protocol)).or_insert(protocol);
     }
-    Some(WorkloadKey { identity: identity(snapshot, pod), ports, mode })
+    let mtls = said.unwrap_or_else(|| Mtls::of(mode));
+    let openings = ingress::openings(snapshot, pod, &services);
+    Some(WorkloadKey { identity: identity(snapshot, pod), ports, mode, mtls, openings })
 }
 
 /// Who a pod is.
@@ -46,8 +50,12 @@ fn both(one: Protocol, other: Protocol) -> Protocol {
 
 /// The ports of a pod that Services send traffic to, with what those say of them.
 pub(crate) fn inbound_ports(snapshot: &Snapshot, pod: &PodFacts) -> Vec<(u16, Protocol)> {
+    ports_among(snapshot, pod, &services_of(snapshot, pod))
+}
+
+fn ports_among(snapshot: &Snapshot, pod: &PodFacts, services: &[&ServiceFacts]) -> Vec<(u16, Protocol)> {
     let mut ports = Vec::new();
-    for facts in services_of(snapshot, pod) {
+    for facts in services {
         for (number, port) in &facts.ports {
             let protocol = protocol_of(*number, port, snapshot.config());
             ports.extend(pod_ports(snapshot, facts, port, pod).into_iter().map(|target| (target, protocol)));

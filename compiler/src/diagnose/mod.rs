@@ -1,5 +1,6 @@
 //! What to tell the author of an object, and where the object takes effect.
 
+mod ingress;
 mod reach;
 mod routes;
 mod service;
@@ -27,6 +28,7 @@ pub fn diagnose(snapshot: &Snapshot, object: &ObjectRef) -> Vec<Diagnostic> {
         Fact::EndpointSlice(facts) => service::tell_slice(&mut told, facts),
         Fact::TrafficSplit(facts) => split::tell(&mut told, facts),
         Fact::TrafficTarget(facts) => target::tell(&mut told, facts),
+        Fact::IngressBackend(facts) => ingress::tell(&mut told, facts),
         Fact::HttpRouteGroup(_) | Fact::TcpRoute(_) => routes::tell(&mut told),
         Fact::UdpRoute(_) => routes::tell_udp(&mut told),
         Fact::Namespace(_) | Fact::Pod(_) | Fact::MeshConfig(_) => {}

@@ -6,8 +6,8 @@ use smidge_mesh::{Protocol, ServiceAccountName, ServiceName};
 
 use crate::{
     Fact, ObjectRef, Snapshot,
-    compile::{permission, protocol_of, splits},
-    facts::{SplitFacts, TargetFacts},
+    compile::{permission, ports_behind, protocol_of, splits},
+    facts::{IngressFacts, SplitFacts, TargetFacts},
     link::Link,
 };
 
@@ -28,6 +28,7 @@ pub fn reach(snapshot: &Snapshot, object: &ObjectRef) -> Reach {
         Some(Fact::TrafficSplit(split)) => of_split(snapshot, split),
         Some(Fact::TrafficTarget(target)) => of_target(snapshot, target),
         Some(Fact::HttpRouteGroup(_) | Fact::TcpRoute(_)) => of_route(snapshot, object),
+        Some(Fact::IngressBackend(ingress)) => of_ingress(snapshot, ingress),
         Some(Fact::MeshConfig(facts)) if facts.origin == snapshot.config().origin => {
             Reach { everyone: true, ..Reach::default() }
         }
@@ -52,6 +53,13 @@ fn takes_effect(snapshot: &Snapshot, split: &SplitFacts, root: &ServiceName) -> 
 fn of_target(snapshot: &Snapshot, target: &TargetFacts) -> Reach {
     let destination = permission(snapshot, target).and(target.destination.clone());
     Reach { accounts: destination.into_iter().collect(), ..Reach::default() }
+}
+
+/// The service accounts of the pods that it opens.
+fn of_ingress(snapshot: &Snapshot, ingress: &IngressFacts) -> Reach {
+    let pods = ingress.backends.iter().flat_map(|backend| ports_behind(snapshot, backend));
+    let opened = pods.filter(|(pod, ports)| pod.meshed && !ports.is_empty() && !ingress.sources.is_empty());
+    Reach { accounts: opened.map(|(pod, _)| pod.account()).collect(), ..Reach::default() }
 }
 
 /// Routes reach what those reach that name them.

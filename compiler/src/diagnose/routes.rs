@@ -5,7 +5,7 @@ use crate::{codes, link::Link};
 
 pub(super) fn tell(told: &mut Told<'_>) {
     if told.snapshot.count_linked(&Link::Names(told.object.clone())) == 0 {
-        told.add(codes::ROUTE_UNUSED, "", "no TrafficTarget and no TrafficSplit names it");
+        told.add(codes::ROUTE_UNUSED, "", "no TrafficTarget, TrafficSplit or IngressBackend names it");
     }
 }
 

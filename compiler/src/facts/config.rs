@@ -5,9 +5,9 @@ use std::{collections::BTreeSet, sync::Arc};
 use k8s_openapi::api::core::v1::Namespace;
 use smidge_crds::{
     MeshConfig, MeshConfigSpec,
-    smidge::v1alpha1::{DefaultProtocol, Mode as CrdMode, NAME},
+    smidge::v1alpha1::{DefaultProtocol, Mode as CrdMode, Mtls as CrdMtls, NAME, Sidecar},
 };
-use smidge_mesh::{Mode, Protocol, Telemetry, TrustDomain};
+use smidge_mesh::{Mode, Mtls, Protocol, Telemetry, TrustDomain};
 
 use super::{Digest, Fact, Origin, Problem, shown};
 use crate::codes;
@@ -16,6 +16,8 @@ use crate::codes;
 const INJECT: &str = "smidge.dev/inject";
 /// The label that overrides the mesh's mode for a namespace.
 const MODE: &str = "smidge.dev/mode";
+/// The label that says whether its pods accept connections without mTLS.
+const MTLS: &str = "smidge.dev/mtls";
 
 /// The facts about a Namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +28,8 @@ pub struct NamespaceFacts {
     pub meshed: bool,
     /// Its own mode; `None`: the mesh's.
     pub mode: Option<Mode>,
+    /// Whether its pods accept connections without mTLS; `None`: as the mesh says.
+    pub mtls: Option<Mtls>,
     /// What is unfit in it.
     pub problems: Vec<Problem>,
 }
@@ -34,18 +38,37 @@ impl Digest for Namespace {
     fn digest(&self) -> Fact {
         let origin = Origin { namespace: "".into(), ..Origin::of(&self.metadata) };
         let label = |key| self.metadata.labels.as_ref().and_then(|labels| labels.get(key)).map(String::as_str);
-        let mode = label(MODE);
-        let known = mode.and_then(mode_named);
-        let problems = match (mode, known) {
-            (Some(text), None) => vec![unknown_mode(text)],
-            _ => Vec::new(),
-        };
+        let mut problems = Vec::new();
+        let mode = label(MODE).and_then(|text| said(text, mode_named(text), unknown_mode, &mut problems));
+        let mtls = label(MTLS).and_then(|text| said(text, mtls_named(text), unknown_mtls, &mut problems));
         Fact::Namespace(Arc::new(NamespaceFacts {
             origin,
             meshed: label(INJECT) == Some("enabled"),
-            mode: known,
+            mode,
+            mtls,
             problems,
         }))
+    }
+}
+
+/// What a label says; a word that is none is a problem, and says nothing.
+fn said<T>(text: &str, known: Option<T>, unknown: fn(&str) -> Problem, problems: &mut Vec<Problem>) -> Option<T> {
+    if known.is_none() {
+        problems.push(unknown(text));
+    }
+    known
+}
+
+fn unknown_mtls(text: &str) -> Problem {
+    let message = format!("label {MTLS} is {}, not strict or permissive: what the mesh says holds", shown(text));
+    Problem::new(codes::UNKNOWN_MTLS, format!("metadata.labels[{MTLS}]"), message)
+}
+
+fn mtls_named(text: &str) -> Option<Mtls> {
+    match text {
+        "strict" => Some(Mtls::Strict),
+        "permissive" => Some(Mtls::Permissive),
+        _ => None,
     }
 }
 
@@ -70,6 +93,8 @@ pub struct MeshConfigFacts {
     pub origin: Origin,
     /// What namespaces do that have no mode of their own.
     pub mode: Mode,
+    /// Whether pods accept connections without mTLS; `None`: as their mode has it.
+    pub mtls: Option<Mtls>,
     /// Who vouches for identities.
     pub trust_domain: TrustDomain,
     /// Ports that are never looked into, unless the Service says what they speak.
@@ -78,6 +103,10 @@ pub struct MeshConfigFacts {
     pub unsaid: Protocol,
     /// What sidecars log.
     pub telemetry: Telemetry,
+    /// What pods are given when they join. Nothing that proxies are told depends on it.
+    pub sidecar: Sidecar,
+    /// Whether pods may have containers that could go round the mesh.
+    pub permit_proxy_bypass: bool,
     /// What is unfit in it.
     pub problems: Vec<Problem>,
 }
@@ -113,6 +142,10 @@ fn config(spec: &MeshConfigSpec, origin: Origin) -> MeshConfigFacts {
             CrdMode::Audit => Mode::Audit,
             CrdMode::Allow => Mode::Allow,
         },
+        mtls: spec.mtls.map(|mtls| match mtls {
+            CrdMtls::Strict => Mtls::Strict,
+            CrdMtls::Permissive => Mtls::Permissive,
+        }),
         trust_domain,
         opaque_ports: spec.opaque_ports.iter().copied().collect(),
         unsaid: match spec.default_protocol {
@@ -120,6 +153,8 @@ fn config(spec: &MeshConfigSpec, origin: Origin) -> MeshConfigFacts {
             DefaultProtocol::Tcp => Protocol::Tcp,
         },
         telemetry: Telemetry { access_log: spec.access_log },
+        sidecar: spec.sidecar.clone(),
+        permit_proxy_bypass: spec.permit_proxy_bypass,
         problems,
     }
 }

@@ -4,6 +4,7 @@
 //! a [`Problem`]. What comes of its relation to other objects is not known here.
 
 mod config;
+mod ingress;
 mod pod;
 mod routes;
 mod service;
@@ -18,6 +19,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use crate::{Code, Kind, ObjectRef};
 
 pub use config::{MeshConfigFacts, NamespaceFacts};
+pub use ingress::{IngressBackendFacts, IngressFacts, IngressSource, SourceFacts};
 pub use pod::{PodFacts, SIDECAR};
 pub use routes::{NamedMatch, PortRouteFacts, RouteGroupFacts};
 pub use service::{Addressing, ServiceFacts, ServicePortFacts, TargetPort};
@@ -48,6 +50,8 @@ pub enum Fact {
     UdpRoute(Arc<PortRouteFacts>),
     /// `smidge.dev MeshConfig`
     MeshConfig(Arc<MeshConfigFacts>),
+    /// `smidge.dev IngressBackend`
+    IngressBackend(Arc<IngressFacts>),
 }
 
 impl Fact {
@@ -69,6 +73,7 @@ impl Fact {
             Self::TcpRoute(_) => Kind::TcpRoute,
             Self::UdpRoute(_) => Kind::UdpRoute,
             Self::MeshConfig(_) => Kind::MeshConfig,
+            Self::IngressBackend(_) => Kind::IngressBackend,
         }
     }
 
@@ -84,6 +89,7 @@ impl Fact {
             Self::HttpRouteGroup(facts) => &facts.origin,
             Self::TcpRoute(facts) | Self::UdpRoute(facts) => &facts.origin,
             Self::MeshConfig(facts) => &facts.origin,
+            Self::IngressBackend(facts) => &facts.origin,
         }
     }
 
@@ -96,6 +102,7 @@ impl Fact {
             Self::HttpRouteGroup(facts) => &facts.problems,
             Self::TcpRoute(facts) | Self::UdpRoute(facts) => &facts.problems,
             Self::MeshConfig(facts) => &facts.problems,
+            Self::IngressBackend(facts) => &facts.problems,
             Self::Service(_) | Self::EndpointSlice(_) | Self::Pod(_) => &[],
         }
     }

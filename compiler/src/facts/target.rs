@@ -31,11 +31,11 @@ pub struct TargetFacts {
 impl TargetFacts {
     /// The object that a rule names.
     pub fn object_of(&self, rule: &Rule) -> ObjectRef {
-        ObjectRef::new(rule.kind.kind(), self.origin.namespace.clone(), rule.name.clone())
+        rule.object_in(&self.origin.namespace)
     }
 }
 
-/// A rule of a TrafficTarget: it names routes of the target's own namespace.
+/// Routes that a TrafficTarget or an IngressBackend names, of its own namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
     /// What it names.
@@ -44,8 +44,15 @@ pub struct Rule {
     pub name: Arc<str>,
     /// The names of matches in it; `None`: every match.
     pub matches: Option<Vec<Arc<str>>>,
-    /// Where it stands in `spec.rules`.
+    /// Where it stands in the list of rules.
     pub position: usize,
+}
+
+impl Rule {
+    /// The object that it names, seen from an object of a namespace.
+    pub fn object_in(&self, namespace: &Arc<str>) -> ObjectRef {
+        ObjectRef::new(self.kind.kind(), namespace.clone(), self.name.clone())
+    }
 }
 
 /// What a rule may name.

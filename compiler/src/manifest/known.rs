@@ -14,7 +14,7 @@ const fn kind(kind: Kind, group: &'static str, versions: &'static [&'static str]
     Known { kind, group, versions }
 }
 
-const KNOWN: [Known; 10] = [
+const KNOWN: [Known; 11] = [
     kind(Kind::Namespace, "", &["v1"]),
     kind(Kind::Service, "", &["v1"]),
     kind(Kind::Pod, "", &["v1"]),
@@ -25,6 +25,7 @@ const KNOWN: [Known; 10] = [
     kind(Kind::TcpRoute, "specs.smi-spec.io", &["v1alpha1", "v1alpha2", "v1alpha3", "v1alpha4"]),
     kind(Kind::UdpRoute, "specs.smi-spec.io", &["v1alpha4"]),
     kind(Kind::MeshConfig, "smidge.dev", &["v1alpha1"]),
+    kind(Kind::IngressBackend, "smidge.dev", &["v1alpha1"]),
 ];
 
 /// Served by an API server of its own, never written as a manifest.

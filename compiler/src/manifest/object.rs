@@ -12,7 +12,7 @@ use k8s_openapi::{
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use smidge_crds::{HTTPRouteGroup, MeshConfig, TCPRoute, TrafficSplit, TrafficTarget, UDPRoute};
+use smidge_crds::{HTTPRouteGroup, IngressBackend, MeshConfig, TCPRoute, TrafficSplit, TrafficTarget, UDPRoute};
 
 use super::{
     document::{Document, Head, Unreadable},
@@ -50,7 +50,7 @@ macro_rules! named {
     };
 }
 
-named! { Namespace Service Pod EndpointSlice TrafficSplit TrafficTarget HTTPRouteGroup TCPRoute UDPRoute MeshConfig }
+named! { Namespace Service Pod EndpointSlice TrafficSplit TrafficTarget HTTPRouteGroup TCPRoute UDPRoute MeshConfig IngressBackend }
 
 /// The object that a text holds; `None`: of a kind that Smidge does not read.
 pub(super) fn read(text: &Document<'_>, head: &Head) -> Result<Option<Object>, Unreadable> {
@@ -66,6 +66,7 @@ pub(super) fn read(text: &Document<'_>, head: &Head) -> Result<Option<Object>, U
         Kind::HttpRouteGroup => plain(text, stored::<HTTPRouteGroup>(text, known, head)?),
         Kind::TcpRoute => plain(text, stored::<TCPRoute>(text, known, head)?),
         Kind::UdpRoute => plain(text, stored::<UDPRoute>(text, known, head)?),
+        Kind::IngressBackend => plain(text, stored::<IngressBackend>(text, known, head)?),
         Kind::MeshConfig => plain(text, stored::<MeshConfig>(text, known, head)?),
     };
     object.map(Some)

@@ -12,7 +12,7 @@ use k8s_openapi::api::{
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use smidge_compiler::{Digest, Event, Fact, Kind, ObjectRef};
-use smidge_crds::{HTTPRouteGroup, MeshConfig, TCPRoute, TrafficSplit, TrafficTarget};
+use smidge_crds::{HTTPRouteGroup, IngressBackend, MeshConfig, TCPRoute, TrafficSplit, TrafficTarget};
 use smidge_engine::Engine;
 use smidge_mesh::PodName;
 use smidge_xds::{Change, LayerChange, Name, ProxyChange, ProxyId, TypeUrl, Update, Version, WorkloadId};
@@ -37,6 +37,7 @@ pub(crate) fn slots() -> Vec<Slot> {
         (Kind::TrafficTarget, 2),
         (Kind::HttpRouteGroup, 2),
         (Kind::TcpRoute, 1),
+        (Kind::IngressBackend, 2),
     ];
     let of = |namespace| kinds.into_iter().flat_map(move |(kind, n)| (0..n).map(move |i| (kind, namespace, i)));
     cluster.into_iter().chain(of("a")).chain(of("b")).collect()
@@ -69,6 +70,7 @@ pub(crate) fn fact(slot: Slot, form: u8) -> Fact {
         Kind::EndpointSlice => digest::<EndpointSlice>(value, slice(namespace, number, form)),
         Kind::Pod => digest::<Pod>(value, pod(namespace, number, form)),
         Kind::TrafficSplit => digest::<TrafficSplit>(value, json!({"spec": split(number, form)})),
+        Kind::IngressBackend => digest::<IngressBackend>(value, json!({"spec": ingress(number, form)})),
         Kind::TrafficTarget => digest::<TrafficTarget>(value, json!({"spec": target(namespace, form)})),
         Kind::HttpRouteGroup => digest::<HTTPRouteGroup>(value, json!({"spec": routes(form)})),
         Kind::TcpRoute | Kind::UdpRoute => {
@@ -104,7 +106,10 @@ fn merge(into: &mut Value, more: Value) {
 
 fn with_labels(form: u8) -> Value {
     let mode = ["deny", "audit", "allow", "nonsense"][usize::from(form)];
-    json!({"metadata": {"labels": {"smidge.dev/inject": "enabled", "smidge.dev/mode": mode}}})
+    let mtls = ["", "strict", "permissive", "permissive"][usize::from(form)];
+    json!({"metadata": {"labels": {
+        "smidge.dev/inject": "enabled", "smidge.dev/mode": mode, "smidge.dev/mtls": mtls,
+    }}})
 }
 
 fn mesh_config(form: u8) -> Value {
@@ -190,6 +195,19 @@ fn target(namespace: &str, form: u8) -> Value {
         "rules": rules[usize::from(form)],
         "sources": [{"kind": "ServiceAccount", "name": "web", "namespace": "a"}],
     })
+}
+
+fn ingress(number: u8, form: u8) -> Value {
+    let backend = |service: &str, port: u16| json!({"name": service, "port": {"number": port}});
+    let mut routed = backend("s1", 80);
+    routed["routes"] = json!([{"name": "x0"}]);
+    let sources = [
+        json!([{"kind": "IPRange", "cidr": format!("10.{number}.0.0/16")}]),
+        json!([{"kind": "Service", "name": "s2", "namespace": "b"}, {"kind": "Service", "name": "missing"}]),
+        json!([{"kind": "AuthenticatedPrincipal", "name": "spiffe://x/y"}]),
+        json!([{"kind": "IPRange", "cidr": "fd00::/8"}, {"kind": "Service", "name": "s0"}]),
+    ];
+    json!({"backends": [backend("s0", 5432), routed], "sources": sources[usize::from(form)]})
 }
 
 fn routes(form: u8) -> Value {

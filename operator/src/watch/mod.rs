@@ -26,7 +26,7 @@ use kube::{
 };
 use kube_runtime::{WatchStreamExt, watcher};
 use smidge_compiler::{Digest, Kind};
-use smidge_crds::{HTTPRouteGroup, MeshConfig, TCPRoute, TrafficSplit, TrafficTarget, UDPRoute};
+use smidge_crds::{HTTPRouteGroup, IngressBackend, MeshConfig, TCPRoute, TrafficSplit, TrafficTarget, UDPRoute};
 use tokio::sync::mpsc;
 
 use crate::message::{Message, Source};
@@ -43,13 +43,14 @@ pub(crate) fn api_resource(kind: Kind) -> Option<ApiResource> {
         Kind::HttpRouteGroup => ApiResource::erase::<HTTPRouteGroup>(&()),
         Kind::TcpRoute => ApiResource::erase::<TCPRoute>(&()),
         Kind::UdpRoute => ApiResource::erase::<UDPRoute>(&()),
+        Kind::IngressBackend => ApiResource::erase::<IngressBackend>(&()),
         Kind::MeshConfig => ApiResource::erase::<MeshConfig>(&()),
         Kind::Namespace | Kind::Service | Kind::EndpointSlice | Kind::Pod => return None,
     })
 }
 
 /// The kinds that are watched.
-const KINDS: [Kind; 10] = [
+const KINDS: [Kind; 11] = [
     Kind::Namespace,
     Kind::Service,
     Kind::EndpointSlice,
@@ -60,6 +61,7 @@ const KINDS: [Kind; 10] = [
     Kind::TcpRoute,
     Kind::UdpRoute,
     Kind::MeshConfig,
+    Kind::IngressBackend,
 ];
 
 /// What has to have told everything before anything is published.
@@ -91,6 +93,7 @@ fn watch_kind(server: &Server, to: &mpsc::Sender<Message>, kind: Kind) -> BoxFut
         Kind::HttpRouteGroup => custom::<HTTPRouteGroup>(server, to, kind),
         Kind::TcpRoute => custom::<TCPRoute>(server, to, kind),
         Kind::UdpRoute => custom::<UDPRoute>(server, to, kind),
+        Kind::IngressBackend => custom::<IngressBackend>(server, to, kind),
         Kind::MeshConfig => custom::<MeshConfig>(server, to, kind),
     }
 }
