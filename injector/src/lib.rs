@@ -2,6 +2,7 @@
 
 mod bootstrap;
 mod inject;
+mod probe;
 mod redirect;
 mod resources;
 mod settings;

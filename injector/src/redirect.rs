@@ -46,7 +46,7 @@ impl Default for Redirect {
     }
 }
 
-/// A script for `nft -f`: one transaction, and the same result when it is run again. TCP only.
+/// What `nft` takes as its one argument or as a script: one transaction, and the same result when it is run again. TCP only.
 pub fn redirect_rules(of: &Redirect) -> String {
     let Redirect { proxy_uid, outbound_port, inbound_port, admin_port, .. } = of;
     let outbound = outbound_exceptions(of);

@@ -1,4 +1,4 @@
-//! The redirect rules, given to the real nft in a network namespace of its own.
+//! The redirect rules, given to the real nft as one argument, in a network namespace of its own.
 
 #![allow(clippy::unwrap_used)] // Test code outside of test functions.
 
@@ -8,12 +8,9 @@ use smidge_injector::{Redirect, redirect_rules};
 
 /// Applies the rules twice, and returns the rule set that is then in force.
 fn apply(redirect: &Redirect) -> String {
-    let folder = tempfile::tempdir().unwrap();
-    let rules = folder.path().join("rules.nft");
-    std::fs::write(&rules, redirect_rules(redirect)).unwrap();
     let output = Command::new("unshare")
-        .args(["--user", "--map-root-user", "--net", "sh", "-ec", "nft -f $0; nft -f $0; nft list ruleset"])
-        .arg(&rules)
+        .args(["--user", "--map-root-user", "--net", "sh", "-ec", "nft \"$0\"; nft \"$0\"; nft list ruleset"])
+        .arg(redirect_rules(redirect))
         .output()
         .expect("unshare is in util-linux, nft in nftables");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

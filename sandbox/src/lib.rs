@@ -19,6 +19,7 @@
 mod command;
 mod envoy;
 mod error;
+mod expand;
 mod family;
 mod holder;
 mod leftovers;
@@ -32,6 +33,7 @@ mod tool;
 pub use command::{APP_UID, Command, ROOT_UID};
 pub use envoy::Sidecar;
 pub use error::Error;
+pub use expand::expand;
 pub use family::program_of;
 pub use holder::Holder;
 pub use leftovers::{Folder, remove_leftovers};
