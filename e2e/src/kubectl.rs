@@ -1,14 +1,28 @@
 //! What a user types: kubectl against the tests' API server. The tests apply YAML as users do and read what users would see.
 
+use std::net::SocketAddr;
 use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use tokio::io::AsyncWriteExt;
-use tokio::process::Command;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
 
 use crate::{ApiServer, eventually};
 use crate::{Tool, repository};
+
+/// How long a cluster may take to come to what is waited for.
+const WAIT: Duration = Duration::from_secs(120);
+
+/// A way from this machine to a pod, by way of the API server and the kubelet.
+#[derive(Debug)]
+pub struct PortForward {
+    /// Where it begins.
+    pub address: SocketAddr,
+    // kubectl would end if it could not print any more.
+    _lines: Lines<BufReader<ChildStdout>>,
+    _child: Child,
+}
 
 impl ApiServer {
     /// Runs kubectl; the answer is what it printed, the error what it complained about.
@@ -19,6 +33,11 @@ impl ApiServer {
     /// `kubectl apply --server-side -f -`.
     pub async fn apply(&self, yaml: &str) -> Result<String> {
         self.kubectl_with_input(&["apply", "--server-side", "--force-conflicts", "-f", "-"], yaml).await
+    }
+
+    /// `kubectl create -f -`, for what is asked by creating (reviews); the answer is the object as JSON.
+    pub async fn create(&self, yaml: &str) -> Result<String> {
+        self.kubectl_with_input(&["create", "-o", "json", "-f", "-"], yaml).await
     }
 
     /// `kubectl delete -f -`; returns without waiting for finalizers.
@@ -54,6 +73,39 @@ impl ApiServer {
         })
         .await
         .map(drop)
+    }
+
+    /// Waits for what `kubectl wait --for` can say of objects (`pod/web`, `condition=Ready`); they may not exist yet.
+    /// The error tells what the namespace's pods and events say.
+    pub async fn wait(&self, namespace: &str, object: &str, condition: &str) -> Result<()> {
+        let condition = format!("--for={condition}");
+        let arguments = ["wait", "-n", namespace, object, &condition, "--timeout=5s"];
+        let waited =
+            eventually(&format!("{condition} of {object}"), WAIT, async || self.kubectl(&arguments).await).await;
+        let Err(error) = waited else { return Ok(()) };
+        let seen = self.kubectl(&["get", "pods,events", "-n", namespace, "-o", "wide"]).await.unwrap_or_default();
+        Err(error.context(seen))
+    }
+
+    /// Runs a program in a container, without a shell; the answer is its standard output.
+    pub async fn exec(&self, namespace: &str, pod: &str, container: &str, program: &[&str]) -> Result<String> {
+        self.kubectl(&[&["exec", "-n", namespace, pod, "-c", container, "--"], program].concat()).await
+    }
+
+    /// What a container has printed so far.
+    pub async fn logs(&self, namespace: &str, pod: &str, container: &str) -> Result<String> {
+        self.kubectl(&["logs", "-n", namespace, pod, "-c", container]).await
+    }
+
+    /// Opens a port of this machine that leads to `port` of a pod or Service, until the answer is dropped.
+    pub async fn port_forward(&self, namespace: &str, object: &str, port: u16) -> Result<PortForward> {
+        let mut command = Command::new(Tool::Kubectl.path()?);
+        command.arg("--kubeconfig").arg(self.kubeconfig()).args(["port-forward", "-n", namespace, object]);
+        let mut child = command.arg(format!(":{port}")).stdout(Stdio::piped()).kill_on_drop(true).spawn()?;
+        let mut lines = BufReader::new(child.stdout.take().context("kubectl has no output")?).lines();
+        let line = lines.next_line().await?.context("kubectl port-forward ended")?;
+        let address = line.split_whitespace().nth(2).context("kubectl names no address")?.parse()?;
+        Ok(PortForward { address, _lines: lines, _child: child })
     }
 
     async fn kubectl_with_input(&self, arguments: &[&str], input: &str) -> Result<String> {

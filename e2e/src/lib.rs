@@ -8,6 +8,7 @@ mod api_server;
 mod daemon;
 pub mod image;
 mod kubectl;
+pub mod load;
 pub mod node;
 pub mod objects;
 mod pki;
@@ -16,6 +17,8 @@ pub mod world;
 
 pub use api_server::ApiServer;
 pub use daemon::Daemon;
+pub use kubectl::PortForward;
+pub use load::Load;
 pub use node::Node;
 pub use smidge_sandbox::Tool;
 pub use wait::{eventually, holds};

@@ -17,6 +17,8 @@
 //! `$SMIDGE_IMAGES/<name>:e2e`, or `localhost/<name>:e2e` where `SMIDGE_IMAGES` is not set (`kind load image-archive` with the
 //! archives in the cache's folder `images`). What needs the node's own network or programs says so and fails there.
 
+mod apps;
+mod capture;
 mod cgroups;
 mod forward;
 mod programs;
@@ -38,6 +40,7 @@ use tokio::{
 };
 
 use self::forward::Forward;
+pub use self::{apps::app, capture::Capture};
 use crate::{
     ApiServer, Daemon, eventually, holds,
     image::{Image, USUAL},

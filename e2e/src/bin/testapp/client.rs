@@ -44,7 +44,7 @@ impl Connection {
     /// When the connection or its handshake fails.
     pub(crate) async fn open(request: &Request) -> anyhow::Result<Self> {
         let stream =
-            TcpStream::connect(request.address).await.with_context(|| format!("connect to {}", request.address))?;
+            TcpStream::connect(&request.address).await.with_context(|| format!("connect to {}", request.address))?;
         stream.set_nodelay(true)?;
         let io = TokioIo::new(stream);
         if request.http2 || request.grpc {

@@ -77,11 +77,11 @@ async fn open(hold: &Hold) -> anyhow::Result<(Line, String)> {
         let stream = stream.with_context(|| format!("no upgrade: {response:?}"))?;
         return Ok((Line::WebSocket(Box::new(stream)), response.server));
     }
-    Ok((Line::Tcp(TcpStream::connect(hold.request.address).await?), String::new()))
+    Ok((Line::Tcp(TcpStream::connect(&hold.request.address).await?), String::new()))
 }
 
 async fn grpc(request: &Request) -> anyhow::Result<(Line, String)> {
-    let stream = TcpStream::connect(request.address).await?;
+    let stream = TcpStream::connect(&request.address).await?;
     let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
     tokio::spawn(connection);
     let (messages, sent) = mpsc::channel(1);

@@ -10,7 +10,7 @@ mod load;
 mod serve;
 mod stream;
 
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -56,8 +56,8 @@ pub(crate) struct Ports {
 /// Where a request goes, and what it says.
 #[derive(Args, Clone)]
 pub(crate) struct Request {
-    /// Where to connect to.
-    address: SocketAddr,
+    /// Where to connect to: an address or name, and a port.
+    address: String,
     /// The path exactly as it goes on the wire.
     #[arg(default_value = "/")]
     path: String,
@@ -94,7 +94,7 @@ pub(crate) struct Load {
 
 #[derive(Args)]
 pub(crate) struct Tcp {
-    address: SocketAddr,
+    address: String,
     /// What to send; nothing: only listens.
     #[arg(long, default_value = "")]
     send: String,

@@ -24,7 +24,7 @@ pub(crate) struct Exchange {
 
 /// Sends a text and reads until there is enough, the connection is closed, or the time is over.
 pub(crate) async fn exchange(tcp: &Tcp) -> anyhow::Result<Exchange> {
-    let mut stream = TcpStream::connect(tcp.address).await?;
+    let mut stream = TcpStream::connect(&tcp.address).await?;
     stream.write_all(tcp.send.as_bytes()).await?;
     let deadline = Instant::now() + Duration::from_millis(tcp.wait_ms);
     let (mut seen, mut buffer) = (Vec::new(), [0; 4096]);
