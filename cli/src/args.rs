@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
-use smidge_operator::{PlaneConfig, Socket};
+use smidge_operator::{PlaneConfig, Socket, cluster::Secure};
 
 use crate::{cluster, crds, lint, operator, run, translate};
 
@@ -61,6 +61,13 @@ struct Plane {
 pub(crate) struct Operator {
     #[command(flatten)]
     plane: Plane,
+    /// Serve proxies by TLS on this address, such as [::]:15010, each proven by its pod's token, in place of the socket; the
+    /// root is then in Secret smidge-root, and of several replicas one leads (environment: POD_NAMESPACE, POD_NAME)
+    #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["xds_socket", "xds_group", "state"])]
+    xds_address: Option<SocketAddr>,
+    /// With --xds-address: how long kubelets may take to bring a changed ConfigMap into all pods, which a rotation waits for
+    #[arg(long, value_name = "TIME", default_value = "2m", value_parser = parse_duration)]
+    trust_propagation: Duration,
     /// Serve /metrics, /readyz and /livez in plain HTTP on this address, such as 127.0.0.1:9090
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) metrics: Option<SocketAddr>,
@@ -199,7 +206,23 @@ impl Plane {
     }
 }
 
+/// The control plane's namespace: where this pod is, unless it is none.
+pub(crate) const NAMESPACE: &str = "smidge-system";
+
+/// The value of an environment variable, if it has one.
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
 impl Operator {
+    pub(crate) fn secure(&self) -> Option<Secure> {
+        let address = self.xds_address?;
+        let namespace = environment("POD_NAMESPACE").unwrap_or_else(|| NAMESPACE.to_owned());
+        let unnamed = || format!("{}-{}", environment("HOSTNAME").unwrap_or_default(), std::process::id());
+        let replica = environment("POD_NAME").unwrap_or_else(unnamed);
+        Some(Secure { address, namespace, replica, propagation: self.trust_propagation })
+    }
+
     pub(crate) fn plane(&self) -> PlaneConfig {
         self.plane.config()
     }

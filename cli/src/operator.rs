@@ -10,7 +10,7 @@ use crate::{args::Operator, logging, signals};
 pub(crate) fn run(args: &Operator) -> anyhow::Result<ExitCode> {
     logging::start(args.log_json, "info");
     raise_open_files();
-    let config = Config { plane: args.plane(), metrics: args.metrics };
+    let config = Config { plane: args.plane(), secure: args.secure(), metrics: args.metrics };
     tokio::runtime::Runtime::new()?.block_on(async {
         cluster::run(config, signals::shutdown()?).await?;
         Ok(ExitCode::SUCCESS)

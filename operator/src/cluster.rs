@@ -1,29 +1,57 @@
 //! On a cluster: objects come from the API server's watches, statuses go to it.
 
-use std::{io::ErrorKind, net::SocketAddr};
+use std::{io::ErrorKind, net::SocketAddr, sync::Arc, time::Duration};
 
 use kube::{
     Client, Config as ClientConfig,
     config::{KubeConfigOptions, KubeconfigError},
 };
+use smidge_injector::XDS_SERVICE;
 use smidge_report::Limits;
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, watch},
+    task::{JoinHandle, JoinSet},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    endpoint,
-    plane::{Plane, PlaneConfig, PlaneError},
+    custody, endpoint,
+    identity::{
+        Serving, Shared,
+        callers::{ApiServerReview, ByToken, Refusals},
+        roots::Times,
+    },
+    leader::{Candidate, Leadership},
+    message::{Message, Source},
+    plane::{Door, Plane, PlaneConfig, PlaneError},
     statuses::write_statuses,
+    tls,
     watch::watches,
 };
 
 /// What the control plane of a cluster needs.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The socket and the state.
+    /// The socket and the state, of which nothing is used with `secure` but the certificates' lifetime.
     pub plane: PlaneConfig,
+    /// How proxies are served by TLS; `None`: on the socket, by one replica, with a root of its own.
+    pub secure: Option<Secure>,
     /// Where `/metrics`, `/readyz` and `/livez` are served in plain HTTP; `None`: nowhere.
     pub metrics: Option<SocketAddr>,
+}
+
+/// How several replicas serve a cluster.
+#[derive(Clone, Debug)]
+pub struct Secure {
+    /// Where proxies connect.
+    pub address: SocketAddr,
+    /// The namespace of the control plane.
+    pub namespace: String,
+    /// What this replica is called; no other has that name.
+    pub replica: String,
+    /// How long after a ConfigMap is written all pods may have it.
+    pub propagation: Duration,
 }
 
 /// The control plane cannot run.
@@ -46,6 +74,14 @@ pub enum Error {
     /// Its own part does not start.
     #[error(transparent)]
     Plane(#[from] PlaneError),
+    /// Proxies cannot be served.
+    #[error("cannot serve proxies on {address}: give another address with --xds-address")]
+    Xds {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
     /// Metrics cannot be served.
     #[error("cannot serve metrics on {address}: give another address with --metrics")]
     Metrics {
@@ -63,19 +99,83 @@ pub enum Error {
 pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Error> {
     let (client, address) = connect().await?;
     let metrics = listen(config.metrics).await?;
+    let (refusals, limits) = (Arc::new(Refusals::default()), Limits::default());
+    let shared = match &config.secure {
+        Some(_) => Shared::default(),
+        None => Shared::with(config.plane.authority()?),
+    };
+    let door = door(&config, &client, &shared, &refusals).await?;
     // The watches need the plane's inbox, the plane the names of the watches: these are all kinds.
-    let (plane, orders) = Plane::start(&config.plane, crate::watch::sources(), Limits::default(), &shutdown)?;
+    let awaited = crate::watch::sources().chain(config.secure.is_some().then_some(Source::Root));
+    let (plane, orders) = Plane::start(door, shared.clone(), awaited, limits, &shutdown)?;
     let mut tasks = JoinSet::new();
     for watch in watches(&client, &address, &plane.messages) {
         tasks.spawn(watch);
     }
-    tasks.spawn(write_statuses(client, orders, plane.messages.clone()));
+    tasks.spawn(write_statuses(client.clone(), orders, plane.messages.clone()));
     if let Some(listener) = metrics {
-        tasks.spawn(endpoint::serve(listener, plane.numbers.clone(), plane.hub.counters().clone()));
+        tasks.spawn(endpoint::serve(listener, plane.numbers.clone(), plane.hub.counters().clone(), refusals));
     }
+    let candidacy = config.secure.as_ref().map(|secure| {
+        let lifetime = config.plane.certificate_lifetime;
+        stand(secure, lifetime, &client, &shared, &plane, &mut tasks, &shutdown)
+    });
     shutdown.cancelled().await;
     tracing::info!("ending: proxies go on with what they have");
-    Ok(plane.stopped().await?)
+    plane.stopped().await?;
+    if let Some(candidacy) = candidacy {
+        // Gives the Lease back.
+        let _ = candidacy.await;
+    }
+    Ok(())
+}
+
+async fn door(config: &Config, client: &Client, shared: &Shared, refusals: &Arc<Refusals>) -> Result<Door, Error> {
+    let Some(secure) = &config.secure else { return Ok(Door::Socket(config.plane.socket.clone())) };
+    let address = secure.address;
+    let listener = TcpListener::bind(address).await.map_err(|source| Error::Xds { address, source })?;
+    let name = format!("{XDS_SERVICE}.{}.svc", secure.namespace);
+    let serving = Serving::keep(shared.authority.clone(), vec![name.clone()]);
+    let tls = tls::server_config(Arc::new(serving), &["h2"]).map_err(PlaneError::from)?;
+    let (pods, identities) = (shared.pods.clone(), shared.identities.clone());
+    let review = Arc::new(ApiServerReview::new(client.clone()));
+    tracing::info!(%address, name, "serving proxies by TLS");
+    Ok(Door::Tls(listener, tls, Arc::new(ByToken::new(review, pods, identities, refusals.clone()))))
+}
+
+/// Stands for leader, tells the loop, and keeps what the leader keeps.
+fn stand(
+    secure: &Secure,
+    lifetime: Duration,
+    client: &Client,
+    shared: &Shared,
+    plane: &Plane,
+    tasks: &mut JoinSet<()>,
+    shutdown: &CancellationToken,
+) -> JoinHandle<()> {
+    let (candidate, leadership) = Candidate::new(client.clone(), &secure.namespace, &secure.replica);
+    tasks.spawn(custody::keep(custody::Surroundings {
+        client: client.clone(),
+        namespace: secure.namespace.clone(),
+        authority: shared.authority.clone(),
+        identities: shared.identities.clone(),
+        messages: plane.messages.clone(),
+        leadership: leadership.clone(),
+        acknowledged: plane.acknowledged.clone(),
+        times: Times { propagation: secure.propagation, lifetime },
+    }));
+    tasks.spawn(tell_leadership(leadership, plane.messages.clone()));
+    tokio::spawn(candidate.run(shutdown.clone()))
+}
+
+/// The loop writes statuses only while this replica leads.
+async fn tell_leadership(mut leadership: watch::Receiver<Leadership>, messages: mpsc::Sender<Message>) {
+    loop {
+        let leads = leadership.borrow_and_update().is_own();
+        if messages.send(Message::Leading(leads)).await.is_err() || leadership.changed().await.is_err() {
+            return;
+        }
+    }
 }
 
 /// A client of the API server, and its address. A kubeconfig that cannot be used is told, unless the service account of

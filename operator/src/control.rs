@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use smidge_compiler::{Event, Kind, workload_key};
 use smidge_engine::{Engine, Expected, Step};
 use smidge_mesh::{PodName, TrustBundle};
+use smidge_xds::{Epoch, ProxyId};
 use smidge_xds_server::{Hub, Reported};
 use tokio::{
     sync::{mpsc, watch},
@@ -14,7 +15,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    identity::Identities,
+    identity::{Issuer, Shared},
     message::{Message, Source},
     metrics::Numbers,
     statuses::Statuses,
@@ -34,8 +35,11 @@ const VERIFY: Duration = Duration::from_secs(300);
 pub(crate) struct Control {
     engine: Engine,
     hub: Arc<Hub>,
-    identities: Identities,
+    shared: Shared,
     statuses: Statuses,
+    /// The publication with the present trust bundle.
+    trusted_since: Epoch,
+    acknowledged: watch::Sender<TrustBundle>,
     /// Sources that have not yet told everything; until then events are only gathered.
     awaited: BTreeSet<Source>,
     /// Kinds that the API server does not know: they count as listed.
@@ -60,21 +64,22 @@ enum Occasion {
 impl Control {
     pub(crate) fn new(
         hub: Arc<Hub>,
-        identities: Identities,
+        shared: Shared,
         statuses: Statuses,
         awaited: impl IntoIterator<Item = Source>,
-        trust_bundle: TrustBundle,
     ) -> Self {
         let awaited: BTreeSet<Source> = awaited.into_iter().collect();
         let numbers = Numbers { awaited: awaited.iter().copied().collect(), ..Numbers::default() };
         Self {
             engine: Engine::default(),
             hub,
-            identities,
+            gathered: vec![Event::TrustBundle(shared.authority.trust_bundle())],
+            shared,
             statuses,
+            trusted_since: Epoch::default(),
+            acknowledged: watch::Sender::default(),
             awaited,
             missing: BTreeSet::new(),
-            gathered: vec![Event::TrustBundle(trust_bundle)],
             reports_at: Instant::now(),
             numbers: watch::Sender::new(numbers),
             verification: None,
@@ -84,6 +89,11 @@ impl Control {
     /// The loop's counters, as they were after its last turn.
     pub(crate) fn numbers(&self) -> watch::Receiver<Numbers> {
         self.numbers.subscribe()
+    }
+
+    /// The newest trust bundle that every Ready proxy has acknowledged, and each change of it.
+    pub(crate) fn acknowledged(&self) -> watch::Receiver<TrustBundle> {
+        self.acknowledged.subscribe()
     }
 
     /// Turns until `shutdown`, or until nobody can tell it anything any more.
@@ -103,6 +113,7 @@ impl Control {
             }
             self.statuses.settle(&self.engine);
             self.tell_numbers();
+            self.tell_acknowledged();
         }
     }
 
@@ -112,6 +123,14 @@ impl Control {
             awaited: self.awaited.iter().copied().collect(),
             missing: self.missing.iter().copied().collect(),
         });
+    }
+
+    /// Counted anew only while it is awaited.
+    fn tell_acknowledged(&self) {
+        let bundle = self.engine.snapshot().trust_bundle();
+        if *self.acknowledged.borrow() != *bundle && self.statuses.have_all(self.trusted_since) {
+            self.acknowledged.send_replace(bundle.clone());
+        }
     }
 
     async fn wait(
@@ -143,6 +162,7 @@ impl Control {
                 Message::Listed(source) => {
                     self.awaited.remove(&source);
                 }
+                Message::Leading(leads) => self.statuses.lead(leads, &self.engine),
                 Message::Missing(kind, true) => {
                     self.missing.insert(kind);
                 }
@@ -152,8 +172,26 @@ impl Control {
             }
         }
         if self.awaited.is_empty() && !self.gathered.is_empty() {
-            let step = self.engine.apply(std::mem::take(&mut self.gathered));
+            let gathered = std::mem::take(&mut self.gathered);
+            let pods = gathered.iter().filter_map(pod_of).collect::<BTreeSet<_>>();
+            let before = self.engine.snapshot().trust_bundle().clone();
+            let step = self.engine.apply(gathered);
+            if *self.engine.snapshot().trust_bundle() != before {
+                self.trusted_since = self.engine.epoch();
+            }
             self.publish(step);
+            self.show(pods);
+        }
+    }
+
+    /// After the publication: a stream that waits for its pod is then one of a known proxy.
+    fn show(&self, pods: BTreeSet<PodName>) {
+        for name in pods {
+            let proxy = ProxyId::from(name.to_string().as_str());
+            match self.engine.snapshot().pod(&name) {
+                Some(pod) => self.shared.pods.set(proxy, pod.uid.clone()),
+                None => self.shared.pods.remove(&proxy),
+            }
         }
     }
 
@@ -169,8 +207,8 @@ impl Control {
             // Before the publication: a stream that it wakes asks for its certificate at once.
             let pod = placement.and_then(|_| PodName::parse(proxy.as_str()));
             match pod.and_then(|pod| workload_key(self.engine.snapshot(), &pod)) {
-                Some(key) => self.identities.set(proxy.clone(), key.identity),
-                None => self.identities.remove(proxy),
+                Some(key) => self.shared.identities.set(proxy.clone(), key.identity),
+                None => self.shared.identities.remove(proxy),
             }
             self.statuses.place(proxy, *placement);
         }
@@ -208,6 +246,16 @@ impl Control {
         }
         self.publish(drift.mending);
     }
+}
+
+/// The pod that an event is about.
+fn pod_of(event: &Event) -> Option<PodName> {
+    let object = match event {
+        Event::Apply(fact) => fact.object(),
+        Event::Delete(object) => object.clone(),
+        _ => return None,
+    };
+    (object.kind == Kind::Pod).then(|| PodName::new(object.namespace, object.name))
 }
 
 /// The end of a task, if there is one.

@@ -11,7 +11,10 @@ use tokio::{
     time::timeout,
 };
 
-use crate::metrics::{Numbers, render};
+use crate::{
+    identity::callers::Refusals,
+    metrics::{Numbers, render, render_refusals},
+};
 
 /// How long a request may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -21,7 +24,12 @@ const HEAD_LIMIT: u64 = 16 << 10;
 const CONCURRENT: usize = 32;
 
 /// Answers until it is dropped.
-pub(crate) async fn serve(listener: TcpListener, numbers: watch::Receiver<Numbers>, counters: Arc<Counters>) {
+pub(crate) async fn serve(
+    listener: TcpListener,
+    numbers: watch::Receiver<Numbers>,
+    counters: Arc<Counters>,
+    refusals: Arc<Refusals>,
+) {
     let places = Arc::new(Semaphore::new(CONCURRENT));
     loop {
         let place = Arc::clone(&places).acquire_owned().await;
@@ -30,31 +38,31 @@ pub(crate) async fn serve(listener: TcpListener, numbers: watch::Receiver<Number
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
-        let (numbers, counters) = (numbers.borrow().clone(), Arc::clone(&counters));
+        let (numbers, counters, refusals) = (numbers.borrow().clone(), Arc::clone(&counters), Arc::clone(&refusals));
         tokio::spawn(async move {
             let _place = place;
             // The client has gone, or was too slow: its own matter.
-            let _ = timeout(PATIENCE, answer(stream, &numbers, &counters)).await;
+            let _ = timeout(PATIENCE, answer(stream, &numbers, &counters, &refusals)).await;
         });
     }
 }
 
-async fn answer(mut stream: TcpStream, numbers: &Numbers, counters: &Counters) -> io::Result<()> {
+async fn answer(mut stream: TcpStream, numbers: &Numbers, counters: &Counters, refusals: &Refusals) -> io::Result<()> {
     let (reader, mut writer) = stream.split();
     let mut lines = BufReader::new(reader.take(HEAD_LIMIT)).lines();
     let request = lines.next_line().await?.unwrap_or_default();
     // The head is read to its end: closing on unread bytes would reset the connection under the answer.
     while lines.next_line().await?.is_some_and(|line| !line.is_empty()) {}
-    let (status, body) = respond(&request, numbers, counters);
+    let (status, body) = respond(&request, numbers, counters, refusals);
     let length = body.len();
     let head = format!("HTTP/1.1 {status}\r\ncontent-type: text/plain; version=0.0.4\r\ncontent-length: {length}\r\n");
     writer.write_all(format!("{head}connection: close\r\n\r\n{body}").as_bytes()).await?;
     writer.shutdown().await
 }
 
-fn respond(request: &str, numbers: &Numbers, counters: &Counters) -> (&'static str, String) {
+fn respond(request: &str, numbers: &Numbers, counters: &Counters, refusals: &Refusals) -> (&'static str, String) {
     match request.split(' ').take(2).collect::<Vec<_>>()[..] {
-        ["GET", "/metrics"] => ("200 OK", render(numbers, counters)),
+        ["GET", "/metrics"] => ("200 OK", render(numbers, counters) + &render_refusals(refusals)),
         ["GET", "/livez"] => ("200 OK", "ok\n".to_owned()),
         ["GET", "/readyz"] => readiness(numbers),
         _ => ("404 Not Found", "there are /metrics, /readyz and /livez\n".to_owned()),
@@ -88,7 +96,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (_numbers, numbers) = watch::channel(numbers);
-        let server = tokio::spawn(serve(listener, numbers, Arc::default()));
+        let server = tokio::spawn(serve(listener, numbers, Arc::default(), Arc::default()));
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).await.unwrap();
         let mut answer = String::new();

@@ -12,6 +12,7 @@
 
 pub mod cluster;
 mod control;
+pub mod custody;
 mod endpoint;
 pub mod identity;
 pub mod leader;

@@ -16,6 +16,8 @@ pub(crate) enum Message {
     Listed(Source),
     /// The API server does not know a kind, or knows it again.
     Missing(Kind, bool),
+    /// Whether this replica leads: only the leader writes.
+    Leading(bool),
     /// A write of a status came to its end.
     Written(ObjectRef, Outcome),
 }
@@ -27,6 +29,8 @@ pub(crate) enum Source {
     Watch(Kind),
     /// A folder, or standard input.
     Manifests,
+    /// The Secret with the mesh's roots.
+    Root,
 }
 
 impl Source {
@@ -35,6 +39,7 @@ impl Source {
         match self {
             Self::Watch(kind) => kind.as_str(),
             Self::Manifests => "manifests",
+            Self::Root => "Secret smidge-root",
         }
     }
 }

@@ -6,7 +6,7 @@ use smidge_compiler::Kind;
 use smidge_engine::Counters;
 use smidge_xds_server::Counters as ServerCounters;
 
-use crate::message::Source;
+use crate::{identity::callers::Refusals, message::Source};
 
 /// What the loop tells of itself.
 #[derive(Clone, Debug, Default)]
@@ -39,6 +39,18 @@ pub(crate) fn render(numbers: &Numbers, server: &ServerCounters) -> String {
     for (name, help, kind, value) in rows.chain([missing]).chain(served) {
         // Writing to a String cannot fail.
         let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n");
+    }
+    text
+}
+
+/// Why proxies were refused, by reason.
+pub(crate) fn render_refusals(refusals: &Refusals) -> String {
+    let name = "smidge_xds_refused_total";
+    let mut text =
+        format!("# HELP {name} Streams refused because of who opened them, by reason.\n# TYPE {name} counter\n");
+    for (reason, count) in refusals.read() {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{name}{{reason=\"{reason}\"}} {count}");
     }
     text
 }

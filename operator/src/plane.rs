@@ -3,10 +3,12 @@
 use std::{convert::Infallible, path::PathBuf, sync::Arc, time::Duration};
 
 use futures::StreamExt;
+use rustls::ServerConfig;
+use smidge_mesh::TrustBundle;
 use smidge_report::Limits as StatusLimits;
-use smidge_xds_server::{Hub, Limits, NodeId, serve};
+use smidge_xds_server::{Hub, Identify, Limits, NodeId, serve};
 use tokio::{
-    net::UnixListener,
+    net::{TcpListener, UnixListener},
     sync::{mpsc, watch},
     task::JoinHandle,
 };
@@ -15,15 +17,19 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     control::{Control, QUEUE},
-    identity::{Authority, Certificates, Identities, Issuer, Root, RootError},
+    identity::{Authority, Certificates, Root, RootError, Shared},
     message::{Message, Source},
     metrics::Numbers,
     socket::{self, Socket},
     statuses::{Order, Statuses},
+    tls,
 };
 
 /// How long nothing is accepted after a connection could not be.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// On a cluster the streams are ended over this time, so that their Envoys do not all come to the other replica at once.
+const DRAIN: Duration = Duration::from_secs(5);
 
 /// What every control plane needs, whatever its objects come from.
 #[derive(Clone, Debug)]
@@ -46,9 +52,30 @@ pub enum PlaneError {
     /// Nowhere to serve.
     #[error(transparent)]
     Socket(#[from] socket::Error),
+    /// TLS is not to be had.
+    #[error("cannot serve proxies by TLS")]
+    Tls(#[from] rustls::Error),
     /// A part of it has ended before it was told to.
     #[error("the {0} broke down; this is a bug: please report it with the log")]
     Broken(&'static str),
+}
+
+impl PlaneConfig {
+    /// An authority with the root that is kept, or a new one.
+    pub(crate) fn authority(&self) -> Result<Authority, PlaneError> {
+        Ok(Authority::with(match &self.state {
+            Some(folder) => Root::keep(folder, self.certificate_lifetime)?,
+            None => Root::generate(self.certificate_lifetime)?,
+        }))
+    }
+}
+
+/// Where proxies come in, and how they say who they are.
+pub(crate) enum Door {
+    /// By this socket, which decides who may open it: what they say is believed.
+    Socket(Socket),
+    /// By TLS, and they are identified.
+    Tls(TcpListener, Arc<ServerConfig>, Arc<dyn Identify>),
 }
 
 /// A control plane that runs.
@@ -56,6 +83,8 @@ pub(crate) struct Plane {
     pub(crate) hub: Arc<Hub>,
     pub(crate) messages: mpsc::Sender<Message>,
     pub(crate) numbers: watch::Receiver<Numbers>,
+    /// The newest trust bundle that every proxy has acknowledged.
+    pub(crate) acknowledged: watch::Receiver<TrustBundle>,
     control: JoinHandle<()>,
     server: JoinHandle<()>,
 }
@@ -63,32 +92,27 @@ pub(crate) struct Plane {
 impl Plane {
     /// Starts the loop and the server; what is to be done with statuses comes out of the second value.
     pub(crate) fn start(
-        config: &PlaneConfig,
+        door: Door,
+        shared: Shared,
         awaited: impl IntoIterator<Item = Source>,
         limits: StatusLimits,
         shutdown: &CancellationToken,
     ) -> Result<(Self, mpsc::UnboundedReceiver<Order>), PlaneError> {
-        let root = Arc::new(Authority::with(match &config.state {
-            Some(folder) => Root::keep(folder, config.certificate_lifetime)?,
-            None => Root::generate(config.certificate_lifetime)?,
-        }));
-        let listener = config.socket.bind()?;
-        let identities = Identities::default();
-        let trust_bundle = root.trust_bundle();
-        let hub = Hub::new(Limits::default(), Arc::new(Certificates::new(root, identities.clone())));
+        let certificates = Certificates::new(shared.authority.clone(), shared.identities.clone());
+        let drain = if matches!(door, Door::Tls(..)) { DRAIN } else { Duration::ZERO };
+        let hub = Hub::new(Limits { drain, ..Limits::default() }, Arc::new(certificates));
+        let server = open(door, &hub, shutdown)?;
         let (orders, ordered) = mpsc::unbounded_channel();
         let (messages, inbox) = mpsc::channel(QUEUE);
-        let control = Control::new(Arc::clone(&hub), identities, Statuses::new(limits, orders), awaited, trust_bundle);
-        let numbers = control.numbers();
+        let control = Control::new(Arc::clone(&hub), shared, Statuses::new(limits, orders), awaited);
+        let (numbers, acknowledged) = (control.numbers(), control.acknowledged());
         let (run, end) = (control.run(inbox, shutdown.clone()), shutdown.clone().drop_guard());
         let control = tokio::spawn(async move {
             // Without the loop nothing goes on, however it ended.
             let _end = end;
             run.await;
         });
-        let server = tokio::spawn(serve_on(listener, config.socket.clone(), Arc::clone(&hub), shutdown.clone()));
-        tracing::info!(socket = %config.socket.path.display(), "serving proxies");
-        Ok((Self { hub, messages, numbers, control, server }, ordered))
+        Ok((Self { hub, messages, numbers, acknowledged, control, server }, ordered))
     }
 
     /// Waits, after the shutdown was asked for, until streams are ended and the loop has stopped.
@@ -96,6 +120,32 @@ impl Plane {
         let (server, control) = (self.server.await, self.control.await);
         server.map_err(|_| PlaneError::Broken("server"))?;
         control.map_err(|_| PlaneError::Broken("loop"))
+    }
+}
+
+fn open(door: Door, hub: &Arc<Hub>, shutdown: &CancellationToken) -> Result<JoinHandle<()>, PlaneError> {
+    let (hub, shutdown) = (Arc::clone(hub), shutdown.clone());
+    Ok(match door {
+        Door::Socket(socket) => {
+            let listener = socket.bind()?;
+            tracing::info!(socket = %socket.path.display(), "serving proxies");
+            tokio::spawn(serve_on(listener, socket, hub, shutdown))
+        }
+        Door::Tls(listener, config, identify) => tokio::spawn(serve_tls(listener, config, identify, hub, shutdown)),
+    })
+}
+
+async fn serve_tls(
+    listener: TcpListener,
+    config: Arc<ServerConfig>,
+    identify: Arc<dyn Identify>,
+    hub: Arc<Hub>,
+    shutdown: CancellationToken,
+) {
+    let incoming = Box::pin(tls::incoming(listener, config));
+    if let Err(error) = serve(hub, identify, incoming, shutdown.clone()).await {
+        tracing::error!(error = &error as &dyn std::error::Error, "the server ended");
+        shutdown.cancel();
     }
 }
 
@@ -140,7 +190,8 @@ mod tests {
         let socket = Socket { path: folder.path().join("xds.sock"), group: None };
         let config = PlaneConfig { socket: socket.clone(), state: None, certificate_lifetime: LIFETIME };
         let shutdown = CancellationToken::new();
-        let (plane, _orders) = Plane::start(&config, empty(), StatusLimits::default(), &shutdown).unwrap();
+        let (door, shared) = (Door::Socket(socket.clone()), Shared::with(config.authority().unwrap()));
+        let (plane, _orders) = Plane::start(door, shared, empty(), StatusLimits::default(), &shutdown).unwrap();
         // A client that holds up the end.
         let _client = UnixStream::connect(&socket.path).await.unwrap();
         shutdown.cancel();

@@ -58,9 +58,9 @@ impl Identities {
         }
     }
 
-    /// Whether the last certificate of every proxy is by this root.
+    /// Whether all proxies that this process has given a certificate were given the last one by this root.
     pub fn are_signed_by(&self, signer: &SignerId) -> bool {
-        self.lock().values().all(|known| known.signer.as_ref() == Some(signer))
+        self.lock().values().all(|known| known.signer.as_ref().is_none_or(|by| by == signer))
     }
 
     // Held for a look-up only; a thread that panicked meanwhile has left the map whole.

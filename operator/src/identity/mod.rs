@@ -39,6 +39,25 @@ pub use serving::Serving;
 /// Which root has signed something.
 pub type SignerId = Arc<str>;
 
+/// What the loop, the streams and the keeper of the roots share: who signs, which proxy is who, which pods there are. A
+/// clone is another handle to the same.
+#[derive(Clone, Default)]
+pub struct Shared {
+    /// Who signs.
+    pub authority: Arc<Authority>,
+    /// Which proxy is who.
+    pub identities: Identities,
+    /// Which pods the watch has shown.
+    pub pods: callers::Pods,
+}
+
+impl Shared {
+    /// With an authority that has its root.
+    pub fn with(authority: Authority) -> Self {
+        Self { authority: Arc::new(authority), ..Self::default() }
+    }
+}
+
 /// How long a workload's certificate is good unless another time is asked for.
 pub const LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 

@@ -15,8 +15,9 @@ use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    identity::Shared,
     message::Source,
-    plane::{Plane, PlaneConfig, PlaneError},
+    plane::{Door, Plane, PlaneConfig, PlaneError},
 };
 
 pub use board::Statuses;
@@ -77,7 +78,9 @@ impl Standalone {
     pub async fn start(config: Config, shutdown: &CancellationToken) -> Result<Self, Error> {
         let (problems, told) = watch::channel(Arc::from([]));
         let files = folder::Files::open(&config.input)?;
-        let (plane, orders) = Plane::start(&config.plane, [Source::Manifests], LIMITS, shutdown)?;
+        let shared = Shared::with(config.plane.authority()?);
+        let door = Door::Socket(config.plane.socket);
+        let (plane, orders) = Plane::start(door, shared, [Source::Manifests], LIMITS, shutdown)?;
         let (board, statuses) = board::Board::new(plane.messages.clone());
         let mut tasks = JoinSet::new();
         tasks.spawn(board.keep(orders));

@@ -20,9 +20,9 @@ use std::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use smidge_compiler::ObjectRef;
 use smidge_crds::Status;
-use smidge_engine::{Engine, Placement};
+use smidge_engine::{Audience, Effect, Engine, Placement};
 use smidge_report::{Acknowledgements, Budget, Limits, Standing, Urgency, View, desired, difference};
-use smidge_xds::ProxyId;
+use smidge_xds::{Epoch, ProxyId};
 use smidge_xds_server::{ProxyReport, Reported};
 use tokio::{sync::mpsc::UnboundedSender, time::Instant};
 
@@ -67,6 +67,8 @@ pub(crate) struct Statuses {
     writing: BTreeSet<ObjectRef>,
     orders: UnboundedSender<Order>,
     start: Instant,
+    /// Whether this replica writes.
+    leads: bool,
 }
 
 impl Statuses {
@@ -81,7 +83,23 @@ impl Statuses {
             writing: BTreeSet::new(),
             orders,
             start: Instant::now(),
+            leads: true,
         }
+    }
+
+    /// Writes from now on, or no more. Who begins to lead looks at everything.
+    pub(crate) fn lead(&mut self, leads: bool, engine: &Engine) {
+        if leads && !self.leads {
+            self.touch(engine.objects().cloned().collect::<Vec<_>>());
+        }
+        self.leads = leads;
+    }
+
+    /// Whether every Ready proxy has acknowledged this publication.
+    pub(crate) fn have_all(&self, epoch: Epoch) -> bool {
+        let everyone = Effect { generation: 0, diagnostics: Arc::default(), epoch, audience: Audience::Everyone };
+        let tally = self.acknowledgements.tally(&everyone, BTreeSet::new);
+        self.arrivals.are_complete() && tally.acknowledged == tally.total
     }
 
     /// Takes in what an object's status is where it is kept.
@@ -162,7 +180,9 @@ impl Statuses {
             self.look(engine, now);
         }
         for object in self.budget.due(now - self.start) {
-            self.order(object, engine);
+            if self.leads {
+                self.order(object, engine);
+            }
         }
     }
 

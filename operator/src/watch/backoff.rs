@@ -10,7 +10,7 @@ const LONGEST: Duration = Duration::from_secs(3);
 
 /// Doubles with each failure in a row.
 #[derive(Debug)]
-pub(super) struct Backoff {
+pub(crate) struct Backoff {
     next: Duration,
     /// Whether there was a good event since the last failure. One alone means nothing: each new try is announced by
     /// one, before the server is asked.

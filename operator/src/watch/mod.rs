@@ -30,7 +30,7 @@ use smidge_crds::{HTTPRouteGroup, IngressBackend, MeshConfig, TCPRoute, TrafficS
 use tokio::sync::mpsc;
 
 use crate::message::{Message, Source};
-use backoff::Backoff;
+pub(crate) use backoff::Backoff;
 use door::{CoreObject, CustomObject, Door};
 use seen::Seen;
 use trouble::{Contact, Trouble};

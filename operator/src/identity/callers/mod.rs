@@ -18,6 +18,7 @@ use std::{
 };
 
 use futures::future::{BoxFuture, FutureExt};
+use smidge_injector::TOKEN_AUDIENCE as AUDIENCE;
 use smidge_xds::ProxyId;
 use smidge_xds_server::{Admitted, Identify, Peer};
 use tokio::{sync::Semaphore, time::sleep};
@@ -31,9 +32,6 @@ use reviews::Reviews;
 pub use pods::Pods;
 pub use refusal::{Refusal, Refusals};
 pub use review::{ApiServerReview, Caller, Review, Verdict};
-
-/// The audience of the tokens that proxies send.
-pub const AUDIENCE: &str = "smidge-xds";
 
 /// How long the watch may take to show a pod whose Envoy runs already.
 const WATCH_PATIENCE: Duration = Duration::from_secs(10);

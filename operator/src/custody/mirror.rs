@@ -1,0 +1,104 @@
+//! What the API server has of the objects that the custody looks at. Watches in, stores out.
+
+use std::{fmt::Debug, hash::Hash, sync::Arc};
+
+use futures::{
+    FutureExt, StreamExt,
+    stream::{BoxStream, select_all},
+};
+use k8s_openapi::api::{
+    admissionregistration::v1::MutatingWebhookConfiguration,
+    core::v1::{ConfigMap, Namespace, Secret},
+};
+use kube::{Api, Client, Resource};
+use kube_runtime::{
+    WatchStreamExt, reflector,
+    reflector::Store,
+    watcher::{self, watcher},
+};
+use serde::de::DeserializeOwned;
+use smidge_injector::TRUST_CONFIG_MAP;
+
+use super::{ca_bundle::CONFIGURATION, root_secret::ROOT_SECRET};
+use crate::watch::Backoff;
+
+/// The stores.
+pub(super) struct Mirrors {
+    roots: Store<Secret>,
+    namespaces: Store<Namespace>,
+    maps: Store<ConfigMap>,
+    webhooks: Store<MutatingWebhookConfiguration>,
+}
+
+impl Mirrors {
+    /// The stores, and a stream that has an item for each change. It has to be read for them to follow.
+    pub(super) fn watch(client: &Client, namespace: &str) -> (Self, BoxStream<'static, ()>) {
+        let named = |name: &str| watcher::Config::default().fields(&format!("metadata.name={name}"));
+        let meshed = watcher::Config::default().labels("smidge.dev/inject=enabled");
+        let (roots, a) = mirror(Api::namespaced(client.clone(), namespace), named(ROOT_SECRET), "Secret smidge-root");
+        let (namespaces, b) = mirror(Api::all(client.clone()), meshed, "namespaces");
+        let (maps, c) = mirror(Api::all(client.clone()), named(TRUST_CONFIG_MAP), "ConfigMaps smidge-trust");
+        let (webhooks, d) = mirror(Api::all(client.clone()), named(CONFIGURATION), "the webhook's configuration");
+        (Self { roots, namespaces, maps, webhooks }, select_all([a, b, c, d]).boxed())
+    }
+
+    /// Whether each store has had its first list.
+    pub(super) fn are_listed(&self) -> bool {
+        is_listed(&self.roots) && is_listed(&self.namespaces) && is_listed(&self.maps) && is_listed(&self.webhooks)
+    }
+
+    /// The Secret with the roots.
+    pub(super) fn root(&self) -> Option<Arc<Secret>> {
+        self.roots.state().pop()
+    }
+
+    /// The namespaces that are in the mesh, and stay.
+    pub(super) fn namespaces(&self) -> impl Iterator<Item = String> {
+        let staying = self.namespaces.state().into_iter().filter(|of| of.metadata.deletion_timestamp.is_none());
+        staying.filter_map(|of| of.metadata.name.clone())
+    }
+
+    /// The ConfigMaps with trusted roots.
+    pub(super) fn maps(&self) -> Vec<Arc<ConfigMap>> {
+        self.maps.state()
+    }
+
+    /// A namespace that trusts some root.
+    pub(super) fn trusting(&self) -> Option<String> {
+        self.maps.state().first().and_then(|map| map.metadata.namespace.clone())
+    }
+
+    /// The configurations of our webhook: one, or none.
+    pub(super) fn webhooks(&self) -> Vec<Arc<MutatingWebhookConfiguration>> {
+        self.webhooks.state()
+    }
+}
+
+fn is_listed<K>(store: &Store<K>) -> bool
+where
+    K: reflector::Lookup + Clone + 'static,
+    K::DynamicType: Eq + Hash + Clone,
+{
+    store.wait_until_ready().now_or_never().is_some_and(|ready| ready.is_ok())
+}
+
+fn mirror<K>(api: Api<K>, config: watcher::Config, what: &'static str) -> (Store<K>, BoxStream<'static, ()>)
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
+{
+    let (store, writer) = reflector::store();
+    let mut is_told = false;
+    let changes = reflector(writer, watcher(api, config).backoff(Backoff::default())).map(move |event| match event {
+        Ok(watcher::Event::Init) => {}
+        Ok(_) => is_told = false,
+        Err(error) if !std::mem::replace(&mut is_told, true) => {
+            tracing::warn!(
+                what,
+                error = &error as &dyn std::error::Error,
+                "cannot be watched (see manifests/ for what the operator has to be allowed); trying again every few seconds"
+            );
+        }
+        Err(_) => {}
+    });
+    (store, changes.boxed())
+}

@@ -1,0 +1,223 @@
+//! What a cluster keeps of the mesh's trust: the roots in a Secret, which every replica follows and signs by; and what the
+//! leader writes: that Secret, a ConfigMap with the trusted roots in each meshed namespace, the webhook's `caBundle`.
+//!
+//! ```text
+//! Secret smidge-root ─watch→ Roots ─→ Authority (signs), the loop (trust bundle)
+//!        ▲                     │ leader: rotate, advance          ┌─→ ConfigMaps smidge-trust
+//!        └─────────────────────┴──────────────────────────────────┴─→ caBundle of smidge-injector
+//! ```
+//! Everything is looked at again after each change of any of it, and every second: what somebody has edited is put right.
+
+mod ca_bundle;
+mod maps;
+mod mirror;
+mod root_secret;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use futures::StreamExt;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Secret;
+use kube::Client;
+use smidge_compiler::Event;
+use smidge_mesh::TrustBundle;
+use tokio::{
+    sync::{mpsc, watch},
+    time::{MissedTickBehavior, interval},
+};
+
+use crate::{
+    identity::{
+        Authority, Identities, Issuer, Root,
+        roots::{Kept, Progress, Roots, Times},
+    },
+    leader::Leadership,
+    message::{Message, Source},
+};
+use mirror::Mirrors;
+
+pub use root_secret::{ROOT_SECRET, RotationError, request_rotation, rotation};
+
+/// Under which name fields are applied.
+const FIELD_MANAGER: &str = "smidge";
+
+/// How often the leader looks again without being told to.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What the custody needs to know and to tell.
+pub(crate) struct Surroundings {
+    pub(crate) client: Client,
+    /// The control plane's namespace.
+    pub(crate) namespace: String,
+    pub(crate) authority: Arc<Authority>,
+    pub(crate) identities: Identities,
+    pub(crate) messages: mpsc::Sender<Message>,
+    pub(crate) leadership: watch::Receiver<Leadership>,
+    /// The trust bundle that every proxy has acknowledged.
+    pub(crate) acknowledged: watch::Receiver<TrustBundle>,
+    pub(crate) times: Times,
+}
+
+/// Follows the roots for ever, and keeps what the leader keeps while it leads.
+pub(crate) async fn keep(surroundings: Surroundings) {
+    let (mirrors, changes) = Mirrors::watch(&surroundings.client, &surroundings.namespace);
+    let mut changes = changes.ready_chunks(1024);
+    let mut leadership = surroundings.leadership.clone();
+    let mut custody = Custody { with: surroundings, mirrors, held: None, told: None };
+    let mut look = interval(LOOK);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            Some(_) = changes.next() => {}
+            Ok(()) = leadership.changed() => {}
+            _ = look.tick() => {}
+        }
+        custody.follow().await;
+        if custody.with.leadership.borrow().is_own() {
+            custody.lead().await;
+        }
+    }
+}
+
+struct Custody {
+    with: Surroundings,
+    mirrors: Mirrors,
+    /// The roots in force: what the Secret held last that was of use.
+    held: Option<Roots>,
+    /// What was last said of a Secret that is of no use.
+    told: Option<String>,
+}
+
+impl Custody {
+    /// Takes over what the Secret holds, if it is news and of use.
+    async fn follow(&mut self) {
+        let Some(secret) = self.mirrors.root() else { return };
+        match self.usable(&secret) {
+            Ok((roots, root)) => {
+                self.told = None;
+                if self.held.as_ref() != Some(&roots) {
+                    self.adopt(roots, root).await;
+                }
+            }
+            Err(error) => self.tell(format!(
+                "Secret {ROOT_SECRET} is of no use ({error}) and is left as it is: restore it from a backup{}",
+                if self.held.is_some() { "; until then what it held before goes on" } else { "" }
+            )),
+        }
+    }
+
+    fn usable(&self, secret: &Secret) -> Result<(Roots, Root), crate::identity::Unusable> {
+        let entries: BTreeMap<_, _> =
+            secret.data.iter().flatten().map(|(name, value)| (name.clone(), value.0.clone())).collect();
+        let roots = Roots::read(&entries)?;
+        let root = roots.signer(self.with.times.lifetime)?;
+        Ok((roots, root))
+    }
+
+    async fn adopt(&mut self, roots: Roots, root: Root) {
+        tracing::info!(signer = &**root.id(), phase = ?roots.phase(), "the mesh's roots");
+        let trust_bundle = roots.trust_bundle();
+        self.with.authority.follow(root, trust_bundle.clone());
+        self.held = Some(roots);
+        let messages = [Message::Event(Event::TrustBundle(trust_bundle)), Message::Listed(Source::Root)];
+        for message in messages {
+            // The loop has ended: nobody has to know.
+            let _ = self.with.messages.send(message).await;
+        }
+    }
+
+    /// What only the leader does. What fails is tried again with the next look.
+    async fn lead(&mut self) {
+        let Some(held) = self.held.clone() else { return self.begin().await };
+        let Some(secret) = self.mirrors.root() else { return self.restore(&held).await };
+        if self.told.is_some() {
+            return;
+        }
+        if let Some(next) = self.next(&held, &secret) {
+            let written = root_secret::replace(&self.with.client, &secret, &next).await;
+            return self.note("Secret smidge-root", written);
+        }
+        let bundle = held.trust_bundle();
+        for act in maps::acts(&self.mirrors, &bundle) {
+            let done = maps::carry_out(&self.with.client, &act, &bundle).await;
+            self.note(&format!("ConfigMap {} in {}", maps::NAME, act.namespace()), done);
+        }
+        for configuration in ca_bundle::wrong(&self.mirrors, &bundle) {
+            let done = ca_bundle::write(&self.with.client, &configuration, &bundle).await;
+            self.note("the webhook's caBundle", done);
+        }
+    }
+
+    /// There never was a root, as far as this process knows.
+    async fn begin(&mut self) {
+        if !self.mirrors.are_listed() || self.mirrors.root().is_some() {
+            return;
+        }
+        if let Some(namespace) = self.mirrors.trusting() {
+            return self.tell(format!(
+                "Secret {ROOT_SECRET} is gone, but namespace {namespace} still trusts what it held: restore it from a backup. \
+                 To give it up, delete the ConfigMaps {} in all namespaces: then a new root is made, and every pod has to be restarted",
+                maps::NAME
+            ));
+        }
+        match Root::generate(self.with.times.lifetime) {
+            Ok(root) => {
+                let roots = Roots::first(Kept::of(&root));
+                tracing::info!(root = &**root.id(), "the mesh has no root yet: making one");
+                let created = root_secret::create(&self.with.client, &self.with.namespace, &roots).await;
+                self.note("Secret smidge-root", created);
+            }
+            Err(error) => self.tell(error.to_string()),
+        }
+    }
+
+    /// The Secret was deleted while this process knows what it held.
+    async fn restore(&mut self, held: &Roots) {
+        if self.mirrors.are_listed() {
+            tracing::warn!("Secret {ROOT_SECRET} was deleted: writing it back, since the mesh trusts it");
+            let created = root_secret::create(&self.with.client, &self.with.namespace, held).await;
+            self.note("Secret smidge-root", created);
+        }
+    }
+
+    /// What should stand in the Secret, if it is something else than now.
+    fn next(&mut self, held: &Roots, secret: &Secret) -> Option<Roots> {
+        let now = Timestamp::now();
+        if let Some(request) = root_secret::request(secret).filter(|request| held.request() != Some(request)) {
+            let root = Root::generate(self.with.times.lifetime).ok()?;
+            return held.rotate(Kept::of(&root), request, now);
+        }
+        let next = held.advance(self.progress(held), self.with.times, now)?;
+        tracing::info!(phase = ?next.phase(), "the rotation of the root goes on");
+        Some(next)
+    }
+
+    fn progress(&self, held: &Roots) -> Progress {
+        let bundle = held.trust_bundle();
+        let is_written =
+            maps::acts(&self.mirrors, &bundle).is_empty() && ca_bundle::wrong(&self.mirrors, &bundle).is_empty();
+        Progress {
+            trust_acknowledged: *self.with.acknowledged.borrow() == bundle,
+            maps_written: self.mirrors.are_listed() && is_written,
+            all_signed: self.with.identities.are_signed_by(&self.with.authority.signer().borrow()),
+        }
+    }
+
+    fn tell(&mut self, what: String) {
+        if self.told.as_ref() != Some(&what) {
+            tracing::error!("{what}");
+            self.told = Some(what);
+        }
+    }
+
+    fn note(&self, what: &str, done: Result<(), kube::Error>) {
+        match done {
+            Ok(()) => tracing::debug!(what, "written"),
+            // Somebody was faster: the watch tells what there is now.
+            Err(kube::Error::Api(status)) if status.code == 409 => tracing::debug!(what, "was changed meanwhile"),
+            Err(error) => {
+                tracing::warn!(what, error = &error as &dyn std::error::Error, "not written; trying again");
+            }
+        }
+    }
+}
