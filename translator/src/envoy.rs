@@ -7,7 +7,7 @@ use envoy_types::{
         envoy::{
             config::{
                 core::v3::{
-                    Address, AggregatedConfigSource, ApiVersion, ConfigSource, SocketAddress, address,
+                    Address, AggregatedConfigSource, ApiVersion, CidrRange, ConfigSource, SocketAddress, address,
                     config_source::ConfigSourceSpecifier, socket_address::PortSpecifier,
                 },
                 listener::v3::{Filter, filter},
@@ -19,6 +19,7 @@ use envoy_types::{
     util::pack_any,
 };
 use prost::{Message, Name};
+use smidge_mesh::Cidr;
 
 /// Over the one stream that everything comes over.
 pub(crate) fn ads() -> ConfigSource {
@@ -41,6 +42,10 @@ pub(crate) fn address(ip: IpAddr, port: u16, ipv4_compat: bool) -> Address {
     let port_specifier = Some(PortSpecifier::PortValue(port.into()));
     let socket = SocketAddress { address: ip.to_string(), ipv4_compat, port_specifier, ..Default::default() };
     Address { address: Some(address::Address::SocketAddress(socket)) }
+}
+
+pub(crate) fn range(cidr: &Cidr) -> CidrRange {
+    CidrRange { address_prefix: cidr.ip().to_string(), prefix_len: number(cidr.length().into()) }
 }
 
 /// A network filter.

@@ -1,11 +1,11 @@
 //! The server's side of a workload: what it lets in.
 //!
-//! The listener depends on the `WorkloadKey` and telemetry alone; who may do what stands in routes (HTTP), validation
-//! contexts (TCP) and extensions (an audit of TCP), so that a change of policy closes no connection.
+//! The listener depends on the `WorkloadKey`, telemetry and callers outside the mesh alone; who in it may do what stands in
+//! routes (HTTP), validation contexts (TCP) and extensions (an audit of TCP), so that a change of policy closes no connection.
 
 use std::collections::BTreeSet;
 
-use smidge_mesh::{self as mesh, Grant, Inbound, Mode, PortSet, Protocol, Protocols};
+use smidge_mesh::{self as mesh, Grant, Inbound, IngressGrant, Mode, PortSet, Principal, Protocol, Protocols};
 use smidge_xds::{Resource, TypeUrl};
 
 use envoy_types::pb::envoy::config::{
@@ -14,19 +14,25 @@ use envoy_types::pb::envoy::config::{
 };
 
 use crate::{
-    http, inbound_listener, listener, matching,
+    http,
+    inbound_chains::{self, Guests},
+    inbound_listener, listener, matching,
     name::{self, InboundPort},
     rbac::{self, Verdict},
     secret,
 };
 
-/// `inbound`, and for each declared port and for all others `inbound/<port>`, `callers/<port>`, `audit/<port>`.
+/// `inbound`, and for each declared port and for all others `inbound/<port>`, `callers/<port>`, `guests/<port>`,
+/// `audit/<port>`.
 pub fn translate_inbound(inbound: &Inbound) -> Vec<Resource> {
-    let listener = listener::resource(&inbound_listener::inbound(&inbound.key, inbound.telemetry));
-    let of_ports = ports(&inbound.key).into_iter().flat_map(|(port, protocol)| match inbound.key.mode {
-        Mode::Deny => vec![route(inbound, port, protocol), callers(inbound, port)],
-        Mode::Audit => vec![route(inbound, port, protocol), audit(inbound, port)],
-        Mode::Allow => vec![route(inbound, port, protocol)],
+    let listener = listener::resource(&inbound_listener::inbound(inbound));
+    let of_ports = ports(&inbound.key).into_iter().flat_map(|(port, protocol)| {
+        let by_mode = match inbound.key.mode {
+            Mode::Deny => Some(callers(inbound, port)),
+            Mode::Audit => Some(audit(inbound, port)),
+            Mode::Allow => None,
+        };
+        [route(inbound, port, protocol)].into_iter().chain(by_mode).chain(guests(inbound, port, protocol))
     });
     [listener].into_iter().chain(of_ports).collect()
 }
@@ -49,7 +55,9 @@ pub(crate) fn verdict(mode: Mode) -> Option<Verdict> {
 fn route(inbound: &Inbound, port: InboundPort, protocol: Protocol) -> Resource {
     let to_the_app = ClusterSpecifier::Cluster(name::INBOUND.to_owned());
     let permitted = inbound.grants.iter().filter(|grant| is_about_http(grant, port, protocol));
-    let policy = verdict(inbound.key.mode).map(|verdict| rbac::per_route(verdict, rbac::rules(port, permitted)));
+    let ingress = inbound_chains::grants(inbound, port);
+    let policy =
+        verdict(inbound.key.mode).map(|verdict| rbac::per_route(verdict, rbac::rules(port, permitted, ingress)));
     http::route_configuration(VirtualHost {
         name: port.route(),
         routes: vec![http::route("app", matching::every_request(), to_the_app)],
@@ -78,18 +86,32 @@ fn callers(inbound: &Inbound, port: InboundPort) -> Resource {
             && is_about(&grant.ports, port)
             && (port != InboundPort::Other || grant.ports == PortSet::All)
     };
-    let identities: BTreeSet<_> =
-        inbound.grants.iter().filter(opens).flat_map(|grant| grant.sources.iter().cloned()).collect();
-    secret::any_of(port.callers(), &identities, &inbound.trust_bundle)
+    let identities = inbound.grants.iter().filter(opens).flat_map(|grant| grant.sources.iter().map(Principal::from));
+    let callers: BTreeSet<Principal> = identities.chain(certified(inbound, port, Protocol::Tcp)).collect();
+    secret::any_of(port.callers(), callers.into_iter(), &inbound.trust_bundle)
+}
+
+/// Who outside the mesh may call by certificate; `None`: nobody is named.
+fn guests(inbound: &Inbound, port: InboundPort, protocol: Protocol) -> Option<Resource> {
+    let guests = certified(inbound, port, protocol);
+    let is_named = Guests::of(inbound, port).by_certificate();
+    is_named.then(|| secret::any_of(port.guests(), guests.into_iter(), &inbound.trust_bundle))
+}
+
+/// Whom IngressBackends name by certificate. Of TCP connections there are no requests to restrict.
+fn certified(inbound: &Inbound, port: InboundPort, protocol: Protocol) -> BTreeSet<Principal> {
+    let opens = |grant: &&IngressGrant| protocol != Protocol::Tcp || grant.requests.is_none();
+    inbound_chains::grants(inbound, port).filter(opens).flat_map(IngressGrant::certified).collect()
 }
 
 fn audit(inbound: &Inbound, port: InboundPort) -> Resource {
     let permitted =
         inbound.grants.iter().filter(|grant| grant.protocols == Protocols::Any && is_about(&grant.ports, port));
+    let ingress = inbound_chains::grants(inbound, port).filter(|grant| grant.requests.is_none());
     let name = port.audit();
     let config = TypedExtensionConfig {
         name: name.clone(),
-        typed_config: Some(rbac::network_audit(rbac::rules(port, permitted))),
+        typed_config: Some(rbac::network_audit(rbac::rules(port, permitted, ingress))),
     };
     Resource::new(TypeUrl::Extension, name, &config)
 }

@@ -33,8 +33,22 @@ use crate::{
     rbac,
 };
 
+/// What a connection has told of its caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Caller {
+    /// It has proved its identity.
+    Known,
+    /// Only from which address it calls.
+    Unknown,
+}
+
 /// The manager for one port of a workload.
-pub(crate) fn server(key: &WorkloadKey, port: InboundPort, access_log: Vec<AccessLog>) -> HttpConnectionManager {
+pub(crate) fn server(
+    key: &WorkloadKey,
+    port: InboundPort,
+    caller: Caller,
+    access_log: Vec<AccessLog>,
+) -> HttpConnectionManager {
     let server = http::server(name::INBOUND, port.route(), access_log);
     let permit = http::http_filter(rbac::HTTP_FILTER, rbac::http_default(verdict(key.mode)));
     HttpConnectionManager {
@@ -42,7 +56,7 @@ pub(crate) fn server(key: &WorkloadKey, port: InboundPort, access_log: Vec<Acces
         // The app may believe what its own sidecar says of the caller; a header of the caller's never passes.
         forward_client_cert_details: ForwardClientCertDetails::SanitizeSet.into(),
         set_current_client_cert_details: Some(SetCurrentClientCertDetails { uri: true, ..Default::default() }),
-        local_reply_config: Some(refusal(key)),
+        local_reply_config: Some(refusal(key, caller)),
         early_header_mutation_extensions: vec![unsteered()],
         ..server
     }
@@ -73,15 +87,22 @@ const STEERING: &[&str] = &[
     "x-envoy-upstream-stream-duration-ms",
 ];
 
-/// The body of a 403: who, where, what, and what is missing. Only RBAC answers 403 here, and plaintext callers are not
-/// refused but let in or closed, so that whoever reads it has proved its identity.
-fn refusal(key: &WorkloadKey) -> LocalReplyConfig {
-    let text = format!(
-        "smidge: %DOWNSTREAM_PEER_URI_SAN% may not %REQ(:METHOD):32% %REQ(:PATH):256% on port %DOWNSTREAM_LOCAL_PORT% of {}: \
-         no TrafficTarget in namespace {} with this source and destination permits it",
-        literal(&key.identity.to_string()),
-        literal(&key.identity.namespace)
-    );
+/// The body of a 403: who, where, what, and what is missing. Only RBAC answers 403 here. Who has not proved its identity
+/// learns none either.
+fn refusal(key: &WorkloadKey, caller: Caller) -> LocalReplyConfig {
+    let what = "may not %REQ(:METHOD):32% %REQ(:PATH):256% on port %DOWNSTREAM_LOCAL_PORT%";
+    let text = match caller {
+        Caller::Known => format!(
+            "smidge: %DOWNSTREAM_PEER_URI_SAN% {what} of {}: \
+             no TrafficTarget in namespace {} with this source and destination permits it",
+            literal(&key.identity.to_string()),
+            literal(&key.identity.namespace)
+        ),
+        Caller::Unknown => format!(
+            "smidge: a caller without mTLS at %DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT% {what}: \
+             no IngressBackend permits it"
+        ),
+    };
     let body = DataSource { specifier: Some(Specifier::InlineString(text)), ..Default::default() };
     let mapper = ResponseMapper {
         filter: Some(is_forbidden()),

@@ -1,67 +1,62 @@
-//! The listener on port 15006: a filter chain per port and per what the first bytes say.
+//! The listener on port 15006: what it looks at in a connection's first bytes, and for how long.
 //!
-//! ```text
-//! TLS, ALPN smidge-http → HTTP, any identity of the mesh; routes decide      TLS, another's → TCP  ┐ not in mode
-//! TLS, ALPN smidge-tcp  → TCP, only identities in callers/<port>             plaintext → HTTP, TCP ┘ deny
-//! ```
-//! In mode deny nothing else matches: the connection is closed, and not one byte of the app's leaves.
+//! Everything but the chains and the matcher that picks one depends on the workload key alone, and does not change with
+//! what IngressBackends say: Envoy then updates the listener in place, and only connections of a chain that is gone drain.
 
-use envoy_types::pb::envoy::{
-    config::{
-        accesslog::v3::AccessLog,
-        core::v3::{ExtensionConfigSource, TrafficDirection, TransportSocket},
-        listener::v3::{
-            Filter, FilterChain, FilterChainMatch, Listener, ListenerFilter, ListenerFilterChainMatchPredicate, filter,
-            listener_filter_chain_match_predicate::{MatchSet, Rule},
+use envoy_types::pb::{
+    envoy::{
+        config::{
+            core::v3::TrafficDirection,
+            listener::v3::{
+                Listener, ListenerFilter, ListenerFilterChainMatchPredicate,
+                listener_filter_chain_match_predicate::{MatchSet, Rule},
+            },
         },
+        r#type::v3::Int32Range,
     },
-    extensions::filters::network::rbac::v3::Rbac as NetworkRbac,
-    r#type::v3::Int32Range,
+    google::protobuf::Duration,
 };
-use prost::Name;
-use smidge_mesh::{Mode, Protocol, Telemetry, WorkloadKey};
+use smidge_mesh::{Inbound, Protocol, WorkloadKey};
 
 use crate::{
-    access_log::{self, Side},
-    envoy::{ads, number, seconds},
-    http,
     inbound::ports,
-    inbound_http, listener,
-    name::{self, InboundPort},
-    rbac, tcp, tls,
+    inbound_chains::{Guests, Port},
+    listener, name, selector,
 };
 
 /// Where the redirect rules take inbound connections; the injector's rules hold the same number.
 const INBOUND_PORT: u16 = 15006;
 
-/// What `tls_inspector` says of a connection.
-const IS_TLS: &str = "tls";
-const IS_PLAIN: &str = "raw_buffer";
-
 /// The listener of a workload.
-pub(crate) fn inbound(key: &WorkloadKey, telemetry: Telemetry) -> Listener {
-    let side = ServerSide { key, telemetry };
-    let chains = ports(key).into_iter().flat_map(|(port, protocol)| side.chains(port, protocol)).collect();
-    let listener = listener::redirected(name::INBOUND, INBOUND_PORT, TrafficDirection::Inbound);
-    let listener = with_filter(listener, listener::tls_inspector());
-    let listener = Listener { filter_chains: chains, ..listener };
-    if key.mode == Mode::Deny { listener } else { admitting_plaintext(listener, key) }
-}
-
-/// Plaintext is looked into on ports that are to be found out. A client that waits for the server's first byte is
-/// taken for plaintext TCP after a second.
-fn admitting_plaintext(listener: Listener, key: &WorkloadKey) -> Listener {
-    let inspector = ListenerFilter { filter_disabled: known_ports(key), ..listener::http_inspector() };
+pub(crate) fn inbound(inbound: &Inbound) -> Listener {
+    let ports: Vec<Port<'_>> = ports(&inbound.key)
+        .into_iter()
+        .map(|(port, protocol)| Port { inbound, port, protocol, guests: Guests::of(inbound, port) })
+        .collect();
+    let rules: Vec<_> = ports.iter().flat_map(Port::rules).collect();
+    let mut listener = listener::redirected(name::INBOUND, INBOUND_PORT, TrafficDirection::Inbound);
+    listener.listener_filters.extend([listener::tls_inspector(), http_inspector(&inbound.key)]);
     Listener {
-        listener_filters_timeout: seconds(1),
+        filter_chains: ports.iter().flat_map(Port::chains).collect(),
+        filter_chain_matcher: Some(selector::matcher(&rules)),
+        listener_filters_timeout: Some(patience(&inbound.key)),
         continue_on_listener_filters_timeout: true,
-        ..with_filter(listener, inspector)
+        ..listener
     }
 }
 
-fn with_filter(mut listener: Listener, filter: ListenerFilter) -> Listener {
-    listener.listener_filters.push(filter);
-    listener
+/// How long a client may be silent before it is taken for one that waits for the server's first byte. A sidecar speaks at
+/// once; where a server is known to speak first, its other clients wait no longer than one lost packet takes.
+fn patience(key: &WorkloadKey) -> Duration {
+    match key.ports.values().any(|protocol| *protocol == Protocol::Tcp) {
+        true => Duration { seconds: 0, nanos: 500_000_000 },
+        false => Duration { seconds: 1, nanos: 0 },
+    }
+}
+
+/// Plaintext is looked into on ports that are to be found out.
+fn http_inspector(key: &WorkloadKey) -> ListenerFilter {
+    ListenerFilter { filter_disabled: known_ports(key), ..listener::http_inspector() }
 }
 
 fn known_ports(key: &WorkloadKey) -> Option<ListenerFilterChainMatchPredicate> {
@@ -76,86 +71,4 @@ fn known_ports(key: &WorkloadKey) -> Option<ListenerFilterChainMatchPredicate> {
 fn is_port(port: u16) -> ListenerFilterChainMatchPredicate {
     let range = Int32Range { start: port.into(), end: i32::from(port) + 1 };
     ListenerFilterChainMatchPredicate { rule: Some(Rule::DestinationPortRange(range)) }
-}
-
-/// What the chains of one listener have in common.
-struct ServerSide<'a> {
-    key: &'a WorkloadKey,
-    telemetry: Telemetry,
-}
-
-impl ServerSide<'_> {
-    fn chains(&self, port: InboundPort, protocol: Protocol) -> Vec<FilterChain> {
-        let mutual = |alpn, socket, filters| FilterChain {
-            transport_socket: Some(socket),
-            ..matched(port, IS_TLS, &[alpn], filters)
-        };
-        let mut chains = vec![
-            mutual(tls::ALPN_HTTP, tls::downstream(name::TRUST.to_owned()), self.http(port)),
-            mutual(tls::ALPN_TCP, self.tcp_callers(port), self.tcp(port, tcp::proxy_after_handshake)),
-        ];
-        if self.key.mode != Mode::Deny {
-            chains.extend(self.plaintext(port, protocol));
-        }
-        chains
-    }
-
-    fn plaintext(&self, port: InboundPort, protocol: Protocol) -> Vec<FilterChain> {
-        let mut chains = vec![matched(port, IS_TLS, &[], self.tcp(port, tcp::proxy))];
-        chains.extend(match protocol {
-            Protocol::Http | Protocol::Http2 => vec![matched(port, IS_PLAIN, &[], self.http(port))],
-            Protocol::Tcp => vec![matched(port, IS_PLAIN, &[], self.tcp(port, tcp::proxy))],
-            Protocol::Detect => vec![
-                matched(port, IS_PLAIN, &listener::HTTP_IN_PLAIN, self.http(port)),
-                matched(port, IS_PLAIN, &[], self.tcp(port, tcp::proxy)),
-            ],
-        });
-        chains
-    }
-
-    fn tcp_callers(&self, port: InboundPort) -> TransportSocket {
-        let enforced = self.key.mode == Mode::Deny;
-        tls::downstream(if enforced { port.callers() } else { name::TRUST.to_owned() })
-    }
-
-    fn http(&self, port: InboundPort) -> Vec<Filter> {
-        let log = self.access_log(rbac::HTTP_FILTER);
-        vec![http::network_filter(inbound_http::server(self.key, port, log))]
-    }
-
-    fn tcp(&self, port: InboundPort, proxy: fn(&str, String, Vec<AccessLog>) -> Filter) -> Vec<Filter> {
-        let audit = (self.key.mode == Mode::Audit).then(|| discovered::<NetworkRbac>(port.audit()));
-        let log = self.access_log(rbac::NETWORK_FILTER);
-        let proxy = proxy(name::INBOUND, name::INBOUND.to_owned(), log);
-        audit.into_iter().chain([proxy]).collect()
-    }
-
-    fn access_log(&self, audited_by: &str) -> Vec<AccessLog> {
-        match (self.telemetry.access_log, self.key.mode) {
-            (true, _) => vec![access_log::everything(Side::Inbound)],
-            (false, Mode::Audit) => vec![access_log::audited(Side::Inbound, audited_by)],
-            (false, _) => Vec::new(),
-        }
-    }
-}
-
-fn matched(port: InboundPort, transport: &str, alpn: &[&str], filters: Vec<Filter>) -> FilterChain {
-    let destination_port = match port {
-        InboundPort::Declared(port) => number(port.into()),
-        InboundPort::Other => None,
-    };
-    let matching = FilterChainMatch {
-        destination_port,
-        transport_protocol: transport.to_owned(),
-        application_protocols: alpn.iter().map(|&name| name.to_owned()).collect(),
-        ..Default::default()
-    };
-    FilterChain { filter_chain_match: Some(matching), ..listener::chain(filters) }
-}
-
-/// A network filter whose configuration comes by ECDS.
-fn discovered<T: Name>(name: String) -> Filter {
-    let source =
-        ExtensionConfigSource { config_source: Some(ads()), type_urls: vec![T::type_url()], ..Default::default() };
-    Filter { name, config_type: Some(filter::ConfigType::ConfigDiscovery(source)) }
 }

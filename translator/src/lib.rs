@@ -5,11 +5,11 @@
 //! Service   → outbound/<ip>_<port> (LDS), <ns>/<svc>/<port>… (CDS, RDS)          │ the same bytes
 //! Endpoints → <ns>/<svc>/<port>/{http,tcp} (EDS)                                 │ for every proxy
 //! Peers     → peers/<ns>/<svc>{,/tcp} (SDS)                                      ┘
-//! Inbound   → inbound (LDS), inbound/<port> (RDS), callers/<port> (SDS), audit/<port> (ECDS)   per WorkloadKey
+//! Inbound   → inbound (LDS), inbound/<port> (RDS), callers/<port>, guests/<port> (SDS), audit/<port> (ECDS)   per WorkloadKey
 //! ```
 //!
 //! What an edit of an SMI object changes lives in routes, secrets, endpoints and extensions only: a changed listener
-//! would close its connections. No Kubernetes, no SMI objects, no I/O; the only state is the argument.
+//! would close its connections. What an IngressBackend changes in the listener is what Envoy updates in place. No Kubernetes, no SMI objects, no I/O; the only state is the argument.
 
 mod access_log;
 mod base;
@@ -18,6 +18,7 @@ mod endpoints;
 mod envoy;
 mod http;
 mod inbound;
+mod inbound_chains;
 mod inbound_http;
 mod inbound_listener;
 mod listener;
@@ -25,6 +26,7 @@ mod matching;
 mod name;
 mod rbac;
 mod secret;
+mod selector;
 mod service;
 mod tcp;
 mod tls;

@@ -67,6 +67,10 @@ impl InboundPort {
         format!("callers/{self}")
     }
 
+    pub(crate) fn guests(self) -> String {
+        format!("guests/{self}")
+    }
+
     pub(crate) fn audit(self) -> String {
         format!("audit/{self}")
     }

@@ -7,7 +7,7 @@ use envoy_types::pb::{
         config::rbac::v3::{
             Permission, Policy, Principal,
             permission::{Rule, Set},
-            principal::{Authenticated, Identifier},
+            principal::{self, Authenticated, Identifier},
             rbac::Action,
         },
         extensions::filters::{
@@ -17,10 +17,10 @@ use envoy_types::pb::{
     },
     google::protobuf::Any,
 };
-use smidge_mesh::{Grant, Identity, PortSet, Protocols};
+use smidge_mesh::{Grant, Identity, IngressGrant, PortSet, Principal as San, Protocols};
 
 use crate::{
-    envoy::{exactly, pack_mirror},
+    envoy::{exactly, pack_mirror, range},
     matching,
     name::InboundPort,
 };
@@ -55,10 +55,46 @@ pub(crate) fn network_audit(rules: Rules) -> Any {
     pack_mirror::<NetworkRbac>(&NetworkMirror { shadow_rules: Some(rules), stat_prefix: "inbound".to_owned() })
 }
 
-/// What the grants permit on a port: a policy per grant, named after its TrafficTarget.
-pub(crate) fn rules<'a>(port: InboundPort, grants: impl Iterator<Item = &'a Grant>) -> Rules {
+/// What the grants permit on a port: a policy per grant, named after its TrafficTarget or IngressBackend.
+pub(crate) fn rules<'a>(
+    port: InboundPort,
+    grants: impl Iterator<Item = &'a Grant>,
+    ingress: impl Iterator<Item = &'a IngressGrant>,
+) -> Rules {
     let policies = grants.map(|grant| (grant.name.to_string(), policy(port, grant)));
-    Rules { action: Action::Allow.into(), policies: policies.collect() }
+    let of_guests = ingress.filter_map(|grant| {
+        let name = format!("IngressBackend/{}[{}]", grant.name, grant.backend);
+        Some((name, ingress_policy(grant)?))
+    });
+    Rules { action: Action::Allow.into(), policies: policies.chain(of_guests).collect() }
+}
+
+/// `None`: there is nobody whom it lets in.
+fn ingress_policy(grant: &IngressGrant) -> Option<Policy> {
+    let what = match &grant.requests {
+        None => matching::all(Vec::new()),
+        Some(matches) => any(matches.iter().map(matching::permission).collect()),
+    };
+    let addresses = unidentified(grant);
+    let principals: Vec<_> = addresses.into_iter().chain(grant.certified().iter().map(certified)).collect();
+    (!principals.is_empty()).then(|| Policy { permissions: vec![what], principals, ..Default::default() })
+}
+
+/// Callers without a certificate at the grant's addresses: whoever has proved an identity is judged by that.
+fn unidentified(grant: &IngressGrant) -> Option<Principal> {
+    let addresses: Vec<_> =
+        grant.addresses().iter().map(|cidr| identified_by(Identifier::DirectRemoteIp(range(cidr)))).collect();
+    if addresses.is_empty() {
+        return None;
+    }
+    let anybody = identified_by(Identifier::Authenticated(Authenticated { principal_name: None }));
+    let from = identified_by(Identifier::OrIds(principal::Set { ids: addresses }));
+    let unknown = identified_by(Identifier::NotId(Box::new(anybody)));
+    Some(identified_by(Identifier::AndIds(principal::Set { ids: vec![from, unknown] })))
+}
+
+fn identified_by(identifier: Identifier) -> Principal {
+    Principal { identifier: Some(identifier) }
 }
 
 fn policy(port: InboundPort, grant: &Grant) -> Policy {
@@ -69,7 +105,7 @@ fn policy(port: InboundPort, grant: &Grant) -> Policy {
     let where_to = if port == InboundPort::Other { ports(&grant.ports) } else { None };
     Policy {
         permissions: vec![matching::all(where_to.into_iter().chain([what]).collect())],
-        principals: grant.sources.iter().map(principal).collect(),
+        principals: grant.sources.iter().map(identity).collect(),
         ..Default::default()
     }
 }
@@ -95,9 +131,12 @@ fn any(mut permissions: Vec<Permission>) -> Permission {
     }
 }
 
-fn principal(identity: &Identity) -> Principal {
-    let authenticated = Authenticated { principal_name: Some(exactly(identity.to_string())) };
-    Principal { identifier: Some(Identifier::Authenticated(authenticated)) }
+fn identity(identity: &Identity) -> Principal {
+    certified(&identity.into())
+}
+
+fn certified(san: &San) -> Principal {
+    identified_by(Identifier::Authenticated(Authenticated { principal_name: Some(exactly(san.as_str())) }))
 }
 
 fn filter(verdict: Verdict, rules: Rules) -> FilterMirror {

@@ -1,7 +1,5 @@
 //! SDS: whom to believe, and who one is.
 
-use std::collections::BTreeSet;
-
 use envoy_types::pb::envoy::{
     config::core::v3::{DataSource, data_source::Specifier},
     extensions::transport_sockets::tls::v3::{
@@ -10,7 +8,7 @@ use envoy_types::pb::envoy::{
     },
     r#type::matcher::v3::StringMatcher,
 };
-use smidge_mesh as mesh;
+use smidge_mesh::{self as mesh, Principal};
 use smidge_xds::{Resource, TypeUrl};
 
 use crate::{
@@ -24,8 +22,8 @@ const NOBODY: &str = "smidge:nobody";
 /// `peers/…`: who may prove to be the server of a Service, for its own endpoints and for its TCP connections.
 pub fn translate_peers(peers: &mesh::Peers) -> Vec<Resource> {
     vec![
-        any_of(name::peers(&peers.service), &peers.own, &peers.trust_bundle),
-        any_of(name::peers_tcp(&peers.service), &peers.tcp, &peers.trust_bundle),
+        any_of(name::peers(&peers.service), peers.own.iter().map(Principal::from), &peers.trust_bundle),
+        any_of(name::peers_tcp(&peers.service), peers.tcp.iter().map(Principal::from), &peers.trust_bundle),
     ]
 }
 
@@ -43,22 +41,32 @@ pub fn workload_certificate(chain_pem: &str, key_pem: &str) -> Resource {
 /// Any identity of the trust domain.
 pub(crate) fn trust(domain: &mesh::TrustDomain, bundle: &mesh::TrustBundle) -> Resource {
     let prefix = format!("spiffe://{}/ns/", domain.as_str());
-    validation(name::TRUST.to_owned(), bundle, vec![starting_with(prefix)])
+    validation(name::TRUST.to_owned(), bundle, vec![uri(starting_with(prefix))])
 }
 
-/// Any of these identities; of none, nobody.
-pub(crate) fn any_of(name: String, identities: &BTreeSet<mesh::Identity>, bundle: &mesh::TrustBundle) -> Resource {
-    let mut permitted: Vec<_> = identities.iter().map(|identity| exactly(identity.to_string())).collect();
+/// Any of these principals; of none, nobody.
+pub(crate) fn any_of(
+    name: String,
+    principals: impl Iterator<Item = Principal>,
+    bundle: &mesh::TrustBundle,
+) -> Resource {
+    let mut permitted: Vec<_> = principals.map(|principal| named(&principal)).collect();
     if permitted.is_empty() {
-        permitted.push(exactly(NOBODY));
+        permitted.push(uri(exactly(NOBODY)));
     }
     validation(name, bundle, permitted)
 }
 
-fn validation(name: String, bundle: &mesh::TrustBundle, permitted: Vec<StringMatcher>) -> Resource {
+fn named(principal: &Principal) -> SubjectAltNameMatcher {
+    let san_type = if principal.is_uri() { SanType::Uri } else { SanType::Dns };
+    let matcher = Some(exactly(principal.as_str()));
+    SubjectAltNameMatcher { san_type: san_type.into(), matcher, ..Default::default() }
+}
+
+fn validation(name: String, bundle: &mesh::TrustBundle, permitted: Vec<SubjectAltNameMatcher>) -> Resource {
     let context = CertificateValidationContext {
         trusted_ca: Some(inline(&bundle.0)),
-        match_typed_subject_alt_names: permitted.into_iter().map(uri).collect(),
+        match_typed_subject_alt_names: permitted,
         ..Default::default()
     };
     resource(name, secret::Type::ValidationContext(context))

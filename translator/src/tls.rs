@@ -34,14 +34,24 @@ pub(crate) fn upstream(alpn: &str, peers: String) -> TransportSocket {
 
 /// A server's side: takes only clients that the secret `callers` names.
 pub(crate) fn downstream(callers: String) -> TransportSocket {
+    serving(mutual(Vec::new(), callers))
+}
+
+fn serving(common: CommonTlsContext) -> TransportSocket {
     socket(pack_any(DownstreamTlsContext {
-        common_tls_context: Some(mutual(Vec::new(), callers)),
+        common_tls_context: Some(common),
         require_client_certificate: Some(BoolValue { value: true }),
         // Each connection is judged by who may call now: a resumed session would be judged by its first handshake.
         disable_stateful_session_resumption: true,
         session_ticket_keys_type: Some(SessionTicketKeysType::DisableStatelessSessionResumption(true)),
         ..Default::default()
     }))
+}
+
+/// A server's side for callers outside the mesh: any TLS 1.3 client that the secret `guests` names.
+pub(crate) fn of_guests(guests: String) -> TransportSocket {
+    let alpn = ["h2", "http/1.1"].map(str::to_owned).to_vec();
+    serving(mutual(alpn, guests))
 }
 
 fn mutual(alpn_protocols: Vec<String>, validation: String) -> CommonTlsContext {
