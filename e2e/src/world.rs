@@ -320,8 +320,9 @@ pub fn last_line(client: &Process) -> Result<Value> {
 /// A program of this workspace, in the folder where cargo put it.
 pub fn beside_this_test(name: &str) -> Result<PathBuf> {
     let this = std::env::current_exe()?;
-    let folder = this.ancestors().nth(2).context("a test runs from cargo's folder")?;
-    let program = folder.join(name);
+    // Tests are in the folder `deps` beside the programs.
+    let folder = this.ancestors().skip(1).find(|folder| !folder.ends_with("deps"));
+    let program = folder.context("a test runs from cargo's folder")?.join(name);
     anyhow::ensure!(program.exists(), "{} does not exist: run `cargo build --workspace` first", program.display());
     Ok(program)
 }

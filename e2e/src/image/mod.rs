@@ -8,6 +8,7 @@ mod archive;
 mod libraries;
 mod recipes;
 
+pub use recipes::EVERY;
 pub(crate) use recipes::USUAL;
 
 use std::{

@@ -14,9 +14,11 @@ use crate::{Tool, world::beside_this_test};
 
 /// Images that every node has from its start; the others are imported by those who need them.
 pub(crate) const USUAL: [&str; 6] = ["pause", "coredns", "testapp", "smidge-redirect", "envoy", "smidge"];
+/// Images that tests refer to.
+pub const EVERY: [&str; 5] = ["testapp", "smidge-redirect", "envoy", "smidge", "postgres"];
 
 impl Image {
-    /// The image of this name: one of [`USUAL`], or `postgres`.
+    /// The image of this name.
     ///
     /// # Errors
     /// When a program is missing that belongs into it.

@@ -2,7 +2,7 @@
 
 use super::Node;
 
-/// A service account, a Deployment of the tests' app and a Service, all of one name. The Service's ports: `http` 80,
+/// A service account, a Deployment of the tests' app and a Service of both address families, all of one name. Its ports: `http` 80,
 /// `tcp-echo` 90, `tcp-banner` 91 (the server speaks first), `grpc` 93. The container is called `app`; the app names itself
 /// by its pod's name.
 pub fn app(namespace: &str, name: &str, replicas: u32) -> String {
@@ -18,6 +18,7 @@ kind: Service
 metadata: {{name: {name}, namespace: {namespace}}}
 spec:
   selector: {{app: {name}}}
+  ipFamilyPolicy: PreferDualStack
   ports:
   - {{name: http, port: 80, targetPort: 8080}}
   - {{name: tcp-echo, port: 90, targetPort: 9000}}

@@ -14,9 +14,9 @@ pub struct Capture(Process);
 
 impl Capture {
     /// Begins to capture packets that a filter of pcap picks (`tcp and host 10.244.0.7`); returns when none is missed any more.
-    pub async fn start(node: &Node, name: &str, filter: &str) -> Result<Self> {
+    pub async fn start(node: &Node, filter: &str) -> Result<Self> {
         let tcpdump = Command::new("tcpdump").uid(ROOT_UID).args(["-i", "cni0", "-n", "-A", "-l", "--immediate-mode"]);
-        let process = node.spawn(&format!("capture-{name}"), &tcpdump.arg(filter))?;
+        let process = node.spawn(&tcpdump.arg(filter))?;
         eventually("listening tcpdump", Duration::from_secs(30), async || {
             holds(process.log().contains("listening on"), || process.log())
         })

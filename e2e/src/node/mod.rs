@@ -14,13 +14,15 @@
 //! processes end, then the shell that held them removes the node's cgroups and folder.
 //!
 //! With `KUBECONFIG` set, [`Node::shared`] is that cluster. Its images have to be there under the names of [`Node::image`]:
-//! `$SMIDGE_IMAGES/<name>:e2e`, or `localhost/<name>:e2e` where `SMIDGE_IMAGES` is not set (`kind load image-archive` with the
-//! archives in the cache's folder `images`). What needs the node's own network or programs says so and fails there.
+//! `$SMIDGE_IMAGES/<name>:e2e`, or `localhost/<name>:e2e` where `SMIDGE_IMAGES` is not set (`make images`
+//! makes archives for `kind load image-archive`). What needs the node's own network or programs fails there and says so: see
+//! [`Node::is_own`].
 
 mod apps;
 mod capture;
 mod cgroups;
 mod forward;
+mod namespace;
 mod programs;
 
 use std::{
@@ -28,6 +30,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::Command as Program,
+    sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
 
@@ -40,7 +43,7 @@ use tokio::{
 };
 
 use self::forward::Forward;
-pub use self::{apps::app, capture::Capture};
+pub use self::{apps::app, capture::Capture, namespace::Namespace};
 use crate::{
     ApiServer, Daemon, eventually, holds,
     image::{Image, USUAL},
@@ -68,6 +71,8 @@ struct Own {
     cgroups: Vec<PathBuf>,
     /// Images that were imported after the start.
     imported: Mutex<Vec<String>>,
+    /// How many programs were started for tests.
+    spawned: AtomicUsize,
     pki: Pki,
     folder: Folder,
 }
@@ -114,10 +119,11 @@ impl Node {
         Ok(self.own()?.holder.output(command).await?)
     }
 
-    /// Starts a program there; dropping it ends it.
-    pub fn spawn(&self, name: &str, command: &Command) -> Result<Process> {
+    /// Starts a program there, with a log of its own; dropping it ends it.
+    pub fn spawn(&self, command: &Command) -> Result<Process> {
         let own = self.own()?;
-        Ok(own.holder.spawn(command, &own.file(&format!("log/{name}")))?)
+        let number = own.spawned.fetch_add(1, Ordering::Relaxed);
+        Ok(own.holder.spawn(command, &own.log(&format!("spawned-{number}")))?)
     }
 
     /// Makes a connection from the node: to a pod, a Service, a port of the node.
@@ -149,6 +155,11 @@ impl Node {
     pub fn traces(&self) -> Result<Vec<PathBuf>> {
         let own = self.own()?;
         Ok([own.cgroups.clone(), vec![own.folder.path().to_owned()]].concat())
+    }
+
+    /// False where the cluster is the one that `KUBECONFIG` names: tests that need more of a node than its API leave it alone.
+    pub fn is_own(&self) -> bool {
+        self.own.is_some()
     }
 
     fn own(&self) -> Result<&Own> {
@@ -203,6 +214,7 @@ impl Own {
             _forward: forward,
             cgroups,
             imported: Mutex::default(),
+            spawned: AtomicUsize::new(0),
             pki,
             folder,
         };
