@@ -36,6 +36,11 @@ demo-tools:
 bench-tools:
 	@$(TOOLS)/prerequisites.sh bench && $(TOOLS)/debian.sh bench && $(TOOLS)/k8s.sh api
 
+.PHONY: images
+images: tools ## Make the images that the tests' pods run as archives, for a cluster of your own
+	@cargo build --workspace --locked --quiet --bin images --bin pause --bin testapp --bin bookstore --bin smidge
+	@. $(TOOLS)/settings.sh; $(BUILDS)/debug/images
+
 .PHONY: fmt
 fmt: ## Format the sources
 	@cargo fmt --all
