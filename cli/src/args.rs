@@ -3,7 +3,11 @@
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
-use smidge_operator::{PlaneConfig, Socket, cluster::Secure};
+use smidge_injector::Settings;
+use smidge_operator::{
+    PlaneConfig, Socket,
+    cluster::{Secure, WebhookConfig},
+};
 
 use crate::{cluster, crds, lint, operator, run, translate};
 
@@ -68,6 +72,15 @@ pub(crate) struct Operator {
     /// With --xds-address: how long kubelets may take to bring a changed ConfigMap into all pods, which a rotation waits for
     #[arg(long, value_name = "TIME", default_value = "2m", value_parser = parse_duration)]
     trust_propagation: Duration,
+    /// With --xds-address: answer the API server's question how pods join on this address, such as [::]:9443
+    #[arg(long, value_name = "ADDRESS", requires = "xds_address")]
+    webhook_address: Option<SocketAddr>,
+    /// Image of the sidecar, a stock Envoy, where the MeshConfig names none
+    #[arg(long, value_name = "IMAGE", requires = "webhook_address")]
+    proxy_image: Option<String>,
+    /// Image of the init container that sets the redirect rules, where the MeshConfig names none
+    #[arg(long, value_name = "IMAGE", requires = "webhook_address")]
+    redirect_image: Option<String>,
     /// Serve /metrics, /readyz and /livez in plain HTTP on this address, such as 127.0.0.1:9090
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) metrics: Option<SocketAddr>,
@@ -220,7 +233,19 @@ impl Operator {
         let namespace = environment("POD_NAMESPACE").unwrap_or_else(|| NAMESPACE.to_owned());
         let unnamed = || format!("{}-{}", environment("HOSTNAME").unwrap_or_default(), std::process::id());
         let replica = environment("POD_NAME").unwrap_or_else(unnamed);
-        Some(Secure { address, namespace, replica, propagation: self.trust_propagation })
+        Some(Secure { address, namespace, replica, propagation: self.trust_propagation, webhook: self.webhook() })
+    }
+
+    fn webhook(&self) -> Option<WebhookConfig> {
+        let mut settings = Settings::default();
+        for (image, asked) in
+            [(&mut settings.proxy_image, &self.proxy_image), (&mut settings.redirect_image, &self.redirect_image)]
+        {
+            if let Some(asked) = asked {
+                image.clone_from(asked);
+            }
+        }
+        self.webhook_address.map(|address| WebhookConfig { address, settings })
     }
 
     pub(crate) fn plane(&self) -> PlaneConfig {

@@ -6,7 +6,7 @@ use kube::{
     Client, Config as ClientConfig,
     config::{KubeConfigOptions, KubeconfigError},
 };
-use smidge_injector::XDS_SERVICE;
+use smidge_injector::{Settings, XDS_SERVICE};
 use smidge_report::Limits;
 use tokio::{
     net::TcpListener,
@@ -16,6 +16,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    admission::{Told, follow},
     custody, endpoint,
     identity::{
         Serving, Shared,
@@ -28,7 +29,11 @@ use crate::{
     statuses::write_statuses,
     tls,
     watch::watches,
+    webhook::{self, Webhook},
 };
+
+/// The Service by which the API server asks.
+const WEBHOOK_SERVICE: &str = "smidge-webhook";
 
 /// What the control plane of a cluster needs.
 #[derive(Clone, Debug)]
@@ -52,6 +57,17 @@ pub struct Secure {
     pub replica: String,
     /// How long after a ConfigMap is written all pods may have it.
     pub propagation: Duration,
+    /// How pods join; `None`: none does.
+    pub webhook: Option<WebhookConfig>,
+}
+
+/// How pods join.
+#[derive(Clone, Debug)]
+pub struct WebhookConfig {
+    /// Where the API server asks.
+    pub address: SocketAddr,
+    /// The images and whatever else the MeshConfig does not say.
+    pub settings: Settings,
 }
 
 /// The control plane cannot run.
@@ -77,6 +93,14 @@ pub enum Error {
     /// Proxies cannot be served.
     #[error("cannot serve proxies on {address}: give another address with --xds-address")]
     Xds {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Admissions cannot be served.
+    #[error("cannot serve admissions on {address}: give another address with --webhook-address")]
+    Webhook {
         /// Where.
         address: SocketAddr,
         /// Why.
@@ -116,6 +140,9 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
     if let Some(listener) = metrics {
         tasks.spawn(endpoint::serve(listener, plane.numbers.clone(), plane.hub.counters().clone(), refusals));
     }
+    if let Some(secure) = &config.secure {
+        admit(secure, &client, &shared, &mut tasks, &shutdown).await?;
+    }
     let candidacy = config.secure.as_ref().map(|secure| {
         let lifetime = config.plane.certificate_lifetime;
         stand(secure, lifetime, &client, &shared, &plane, &mut tasks, &shutdown)
@@ -141,6 +168,28 @@ async fn door(config: &Config, client: &Client, shared: &Shared, refusals: &Arc<
     let review = Arc::new(ApiServerReview::new(client.clone()));
     tracing::info!(%address, name, "serving proxies by TLS");
     Ok(Door::Tls(listener, tls, Arc::new(ByToken::new(review, pods, identities, refusals.clone()))))
+}
+
+/// Lets pods join, if it is asked for.
+async fn admit(
+    secure: &Secure,
+    client: &Client,
+    shared: &Shared,
+    tasks: &mut JoinSet<()>,
+    shutdown: &CancellationToken,
+) -> Result<(), Error> {
+    let Some(WebhookConfig { address, settings }) = secure.webhook.clone() else { return Ok(()) };
+    let listener = TcpListener::bind(address).await.map_err(|source| Error::Webhook { address, source })?;
+    let name = format!("{WEBHOOK_SERVICE}.{}.svc", secure.namespace);
+    let serving = Serving::keep(shared.authority.clone(), vec![name.clone()]);
+    let settings = Settings { control_plane: secure.namespace.clone(), ..settings };
+    let told = Told { settings: watch::Sender::new(Arc::new(settings.clone())), namespaces: watch::Sender::default() };
+    let (wanted, namespaces) = (told.settings.subscribe(), told.namespaces.subscribe());
+    let webhook = Webhook { settings: wanted, namespaces, counters: Arc::default() };
+    tasks.spawn(follow(client.clone(), settings, told));
+    tracing::info!(%address, name, "pods may join");
+    tasks.spawn(webhook::serve(listener, serving.credential(), webhook, shutdown.clone()));
+    Ok(())
 }
 
 /// Stands for leader, tells the loop, and keeps what the leader keeps.

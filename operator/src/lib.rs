@@ -10,6 +10,7 @@
 //! No rule of SMI or of Envoy is here. One task owns the engine; what is shared between tasks are messages, and the
 //! small map of who a proxy is.
 
+mod admission;
 pub mod cluster;
 mod control;
 pub mod custody;

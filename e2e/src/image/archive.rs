@@ -20,8 +20,8 @@ pub(super) fn write(image: &Image, path: &Path) -> Result<()> {
     let mut layer = tempfile::tempfile_in(path.parent().context("an archive has a folder")?)?;
     let digest = write_layer(image, &layer)?;
     let config = config(image, &digest)?.to_string();
-    let manifest =
-        json!([{"Config": "config.json", "RepoTags": [Image::reference(image.name)], "Layers": ["layer.tar"]}]);
+    let names: Vec<_> = [Image::reference(image.name)].into_iter().chain(image.alias.map(str::to_owned)).collect();
+    let manifest = json!([{"Config": "config.json", "RepoTags": names, "Layers": ["layer.tar"]}]);
     let mut archive = Builder::new(BufWriter::new(File::create(path)?));
     archive.append_data(&mut header(0o644, config.len() as u64), "config.json", config.as_bytes())?;
     let length = layer.metadata()?.len();

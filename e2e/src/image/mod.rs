@@ -31,6 +31,8 @@ pub struct Image {
     name: &'static str,
     entries: Vec<Entry>,
     entrypoint: Vec<String>,
+    /// The name that manifests for users give it.
+    alias: Option<&'static str>,
 }
 
 /// One entry of the layer.
@@ -55,7 +57,7 @@ enum Content {
 impl Image {
     /// An image with what every program expects: users, `/tmp`, places to mount on.
     fn new(name: &'static str) -> Self {
-        let mut image = Self { name, entries: Vec::new(), entrypoint: Vec::new() };
+        let mut image = Self { name, entries: Vec::new(), entrypoint: Vec::new(), alias: None };
         for folder in ["etc", "proc", "sys", "dev", "run", "var", "usr", "usr/bin"] {
             image.add(folder, Content::Folder { mode: 0o755 });
         }
@@ -108,6 +110,11 @@ impl Image {
         self
     }
 
+    fn alias(mut self, name: &'static str) -> Self {
+        self.alias = Some(name);
+        self
+    }
+
     fn add(&mut self, target: impl Into<PathBuf>, content: Content) {
         let target = target.into();
         if !self.entries.iter().any(|entry| entry.target == target) {
@@ -145,7 +152,7 @@ impl Image {
 
     /// What it is made from, as 16 digits.
     fn key(&self) -> Result<String> {
-        let mut text = format!("{:?}", self.entrypoint);
+        let mut text = format!("{:?} {:?}", self.entrypoint, self.alias);
         for entry in &self.entries {
             text += &format!("{:?}", entry);
             if let Content::File(path) = &entry.content {

@@ -28,13 +28,18 @@ impl Image {
             "coredns" => {
                 Ok(Self::new("coredns").program("coredns", &Tool::CoreDns.path()?)?.entrypoint("/usr/bin/coredns"))
             }
-            "envoy" => Ok(Self::new("envoy").program("envoy", &Tool::Envoy.path()?)?.entrypoint("/usr/bin/envoy")),
-            "smidge-redirect" => {
-                Ok(Self::new("smidge-redirect").program("nft", &in_path("nft")?)?.entrypoint("/usr/bin/nft"))
-            }
+            "envoy" => Ok(Self::new("envoy")
+                .program("envoy", &Tool::Envoy.path()?)?
+                .entrypoint("/usr/bin/envoy")
+                .alias("envoyproxy/envoy:distroless-v1.40.0")),
+            "smidge-redirect" => Ok(Self::new("smidge-redirect")
+                .program("nft", &in_path("nft")?)?
+                .entrypoint("/usr/bin/nft")
+                .alias("smidge-redirect:0.1.0")),
             "smidge" => Ok(Self::new("smidge")
                 .program("smidge", &small("smidge", env::var_os("SMIDGE"))?)?
-                .entrypoint("/usr/bin/smidge")),
+                .entrypoint("/usr/bin/smidge")
+                .alias("smidge:0.1.0")),
             "testapp" => testapp(),
             "postgres" => postgres(),
             _ => bail!("there is no image {name:?}"),
@@ -44,7 +49,7 @@ impl Image {
 
 /// The tests' app and the demo's, and what a person would use in a shell.
 fn testapp() -> Result<Image> {
-    let mut image = Image::new("testapp");
+    let mut image = Image::new("testapp").alias("bookstore:0.1.0");
     for program in ["testapp", "bookstore"] {
         image = image.program(program, &small(program, None)?)?;
     }

@@ -1,26 +1,21 @@
 //! What the API server has of the objects that the custody looks at. Watches in, stores out.
 
-use std::{fmt::Debug, hash::Hash, sync::Arc};
+use std::sync::Arc;
 
 use futures::{
-    FutureExt, StreamExt,
+    StreamExt,
     stream::{BoxStream, select_all},
 };
 use k8s_openapi::api::{
     admissionregistration::v1::MutatingWebhookConfiguration,
     core::v1::{ConfigMap, Namespace, Secret},
 };
-use kube::{Api, Client, Resource};
-use kube_runtime::{
-    WatchStreamExt, reflector,
-    reflector::Store,
-    watcher::{self, watcher},
-};
-use serde::de::DeserializeOwned;
+use kube::{Api, Client};
+use kube_runtime::{reflector::Store, watcher};
 use smidge_injector::TRUST_CONFIG_MAP;
 
 use super::{ca_bundle::CONFIGURATION, root_secret::ROOT_SECRET};
-use crate::watch::Backoff;
+use crate::watch::{is_listed, mirror};
 
 /// The stores.
 pub(super) struct Mirrors {
@@ -72,33 +67,4 @@ impl Mirrors {
     pub(super) fn webhooks(&self) -> Vec<Arc<MutatingWebhookConfiguration>> {
         self.webhooks.state()
     }
-}
-
-fn is_listed<K>(store: &Store<K>) -> bool
-where
-    K: reflector::Lookup + Clone + 'static,
-    K::DynamicType: Eq + Hash + Clone,
-{
-    store.wait_until_ready().now_or_never().is_some_and(|ready| ready.is_ok())
-}
-
-fn mirror<K>(api: Api<K>, config: watcher::Config, what: &'static str) -> (Store<K>, BoxStream<'static, ()>)
-where
-    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
-{
-    let (store, writer) = reflector::store();
-    let mut is_told = false;
-    let changes = reflector(writer, watcher(api, config).backoff(Backoff::default())).map(move |event| match event {
-        Ok(watcher::Event::Init) => {}
-        Ok(_) => is_told = false,
-        Err(error) if !std::mem::replace(&mut is_told, true) => {
-            tracing::warn!(
-                what,
-                error = &error as &dyn std::error::Error,
-                "cannot be watched (see manifests/ for what the operator has to be allowed); trying again every few seconds"
-            );
-        }
-        Err(_) => {}
-    });
-    (store, changes.boxed())
 }

@@ -6,6 +6,7 @@
 
 mod backoff;
 mod door;
+mod mirror;
 mod missing;
 mod seen;
 mod trouble;
@@ -32,6 +33,7 @@ use tokio::sync::mpsc;
 use crate::message::{Message, Source};
 pub(crate) use backoff::Backoff;
 use door::{CoreObject, CustomObject, Door};
+pub(crate) use mirror::{is_listed, mirror};
 use seen::Seen;
 use trouble::{Contact, Trouble};
 

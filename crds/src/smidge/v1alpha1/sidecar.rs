@@ -9,12 +9,15 @@ use crate::schema;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Sidecar {
-    /// The image of Envoy, 1.40 or newer.
+    /// The image of Envoy, 1.40 or newer; absent: the one that the control plane was installed with.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = schema::IMAGE))]
-    pub image: String,
-    /// The image whose `nft` writes the redirect rules, in an init container.
+    pub image: Option<String>,
+    /// The image whose `nft` writes the redirect rules, in an init container; absent: the one that the control plane was
+    /// installed with.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = schema::IMAGE))]
-    pub redirect_image: String,
+    pub redirect_image: Option<String>,
     /// The sidecar's CPU and memory. Annotations of a pod (`smidge.dev/proxy-cpu-request`, …) override them.
     pub resources: Resources,
     /// How much Envoy logs. The annotation `smidge.dev/proxy-log-level` overrides it.
@@ -28,8 +31,8 @@ pub struct Sidecar {
 impl Default for Sidecar {
     fn default() -> Self {
         Self {
-            image: "envoyproxy/envoy:distroless-v1.40.0".to_owned(),
-            redirect_image: concat!("smidge-redirect:v", env!("CARGO_PKG_VERSION")).to_owned(),
+            image: None,
+            redirect_image: None,
             resources: Resources::default(),
             log_level: LogLevel::default(),
             pre_stop_seconds: 5,

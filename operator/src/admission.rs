@@ -1,0 +1,83 @@
+//! What admissions depend on, as the API server has it: watches of namespaces and of the MeshConfig in, what the webhook looks
+//! at out.
+
+use std::sync::Arc;
+
+use futures::{StreamExt, stream::select};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{Api, Client};
+use kube_runtime::watcher::Config;
+use smidge_crds::smidge::v1alpha1::{MeshConfig, MeshConfigSpec, NAME};
+use smidge_injector::{Resources, Settings};
+use tokio::sync::watch;
+
+use crate::{
+    watch::{is_listed, mirror},
+    webhook::NamespaceLabels,
+};
+
+/// What the webhook is told.
+pub(crate) struct Told {
+    pub(crate) settings: watch::Sender<Arc<Settings>>,
+    pub(crate) namespaces: watch::Sender<NamespaceLabels>,
+}
+
+/// Follows both for ever. `installed` is what the installation says: images and the control plane's namespace.
+pub(crate) async fn follow(client: Client, installed: Settings, told: Told) {
+    let (namespaces, a) = mirror::<Namespace>(Api::all(client.clone()), Config::default(), "namespaces");
+    let (configs, b) = mirror::<MeshConfig>(Api::all(client), Config::default(), "the MeshConfig");
+    let mut changes = select(a, b).ready_chunks(1024);
+    while changes.next().await.is_some() {
+        if is_listed(&namespaces) {
+            told.namespaces.send_replace(namespaces.state().iter().filter_map(|of| labels(of)).collect());
+        }
+        let config = configs.state().into_iter().find(|config| config.metadata.name.as_deref() == Some(NAME));
+        let wanted = with(&installed, &config.map(|config| config.spec.clone()).unwrap_or_default());
+        told.settings.send_if_modified(|now| {
+            **now != wanted && {
+                *now = Arc::new(wanted);
+                true
+            }
+        });
+    }
+}
+
+fn labels(namespace: &Namespace) -> Option<(String, std::collections::BTreeMap<String, String>)> {
+    let metadata = &namespace.metadata;
+    Some((metadata.name.clone()?, metadata.labels.clone().unwrap_or_default()))
+}
+
+fn with(installed: &Settings, config: &MeshConfigSpec) -> Settings {
+    let sidecar = &config.sidecar;
+    let (requests, limits) = (&sidecar.resources.requests, &sidecar.resources.limits);
+    Settings {
+        proxy_image: sidecar.image.clone().unwrap_or_else(|| installed.proxy_image.clone()),
+        redirect_image: sidecar.redirect_image.clone().unwrap_or_else(|| installed.redirect_image.clone()),
+        resources: Resources {
+            cpu_request: requests.cpu.clone(),
+            cpu_limit: limits.cpu.clone(),
+            memory_request: requests.memory.clone(),
+            memory_limit: limits.memory.clone(),
+        },
+        log_level: sidecar.log_level.as_str().to_owned(),
+        pre_stop_seconds: sidecar.pre_stop_seconds,
+        allow_bypass: config.permit_proxy_bypass,
+        ..installed.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use smidge_crds::smidge::v1alpha1::Sidecar;
+
+    use super::*;
+
+    #[test]
+    fn an_image_of_the_mesh_config_goes_before_that_of_the_installation() {
+        let installed = Settings { proxy_image: "installed".into(), ..Settings::default() };
+        assert_eq!(with(&installed, &MeshConfigSpec::default()).proxy_image, "installed");
+        let sidecar = Sidecar { image: Some("chosen".into()), ..Sidecar::default() };
+        let config = MeshConfigSpec { sidecar, ..MeshConfigSpec::default() };
+        assert_eq!(with(&installed, &config).proxy_image, "chosen");
+    }
+}
