@@ -166,3 +166,11 @@ pub fn route_group(namespace: &str, name: &str, matches: &Value) -> Value {
         "spec": {"matches": matches},
     })
 }
+
+/// An IngressBackend.
+pub fn ingress(namespace: &str, name: &str, backends: &Value, sources: &Value) -> Value {
+    json!({
+        "apiVersion": "smidge.dev/v1alpha1", "kind": "IngressBackend",
+        "metadata": {"name": name, "namespace": namespace}, "spec": {"backends": backends, "sources": sources},
+    })
+}

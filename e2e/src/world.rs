@@ -123,6 +123,12 @@ impl World {
         std::fs::read_to_string(self.folder.path().join("operator.log")).unwrap_or_default()
     }
 
+    /// The root's certificate and key in PEM, as the operator keeps them.
+    pub fn root(&self) -> Result<String> {
+        let file = self.folder.path().join("state/root.pem");
+        std::fs::read_to_string(&file).with_context(|| file.display().to_string())
+    }
+
     /// The operator's xDS socket, at the same path for the pods.
     pub fn socket(&self) -> PathBuf {
         self.sandbox.folder().join("xds.sock")

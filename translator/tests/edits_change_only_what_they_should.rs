@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 use smidge_mesh::{
-    Endpoint, Endpoints, Grant, Health, HttpMatch, HttpRoute, Identity, Inbound, Mode, Mtls, Peers, PortEndpoints,
-    PortSet, Protocol, Protocols, RouteName, Service, ServiceName, ServicePort, Share, Telemetry, TrustBundle,
-    TrustDomain, WeightedBackend, WorkloadKey,
+    Cidr, Endpoint, Endpoints, Grant, Health, HttpMatch, HttpRoute, Identity, Inbound, IngressGrant, Members, Mode,
+    Mtls, Peers, PortEndpoints, PortSet, Protocol, Protocols, RouteName, Service, ServiceName, ServicePort, Share,
+    Telemetry, TrustBundle, TrustDomain, WeightedBackend, WorkloadKey,
 };
 use smidge_printer::print;
 use smidge_translator::{translate_endpoints, translate_inbound, translate_peers, translate_service};
@@ -83,6 +83,63 @@ fn a_target_changes_routes_secrets_and_extensions_only() {
         let may_change = [TypeUrl::Route, TypeUrl::Secret, TypeUrl::Extension];
         assert_eq!(beside(&before, &may_change), beside(&after, &may_change));
     }
+}
+
+/// An inbound side with one grant to callers outside the mesh on its HTTP port.
+fn with_guests(mode: Mode, guests: Option<IngressGrant>) -> Vec<Resource> {
+    let ports = BTreeMap::from([(80, Protocol::Http), (5432, Protocol::Tcp)]);
+    translate_inbound(&Inbound {
+        key: WorkloadKey { identity: identity("cart"), ports, mode, mtls: Mtls::of(mode), openings: BTreeSet::new() },
+        grants: Vec::new(),
+        ingress: guests.into_iter().collect(),
+        trust_bundle: TrustBundle("PEM".into()),
+        telemetry: Telemetry::default(),
+    })
+}
+
+fn guests(ranges: &[&str], requests: Option<Vec<HttpMatch>>) -> IngressGrant {
+    IngressGrant {
+        name: "shop/edge".into(),
+        backend: 0,
+        port: 80,
+        ranges: ranges.iter().map(|text| Cidr::parse(text).unwrap()).collect(),
+        principals: BTreeSet::new(),
+        members: Members::default(),
+        requests,
+    }
+}
+
+/// The chains of the inbound listener, and the rest of it.
+fn chains_and_rest(resources: &[Resource]) -> (Vec<Value>, Value) {
+    let mut listener = printed(resources, "inbound");
+    let listener = listener.as_object_mut().unwrap();
+    let chains = listener.remove("filterChains").unwrap().as_array().unwrap().clone();
+    listener.remove("filterChainMatcher").unwrap();
+    (chains, json!(listener))
+}
+
+/// Envoy updates in place what differs in chains and matcher alone, and drains the connections of chains that are gone.
+#[test]
+fn an_ingress_backend_changes_no_chain_that_is_there_and_nothing_else_of_the_listener() {
+    for mode in [Mode::Deny, Mode::Audit, Mode::Allow] {
+        let none = with_guests(mode, None);
+        let some = with_guests(mode, Some(guests(&["10.0.0.0/8"], Some(vec![HttpMatch::default()]))));
+        let more = with_guests(mode, Some(guests(&["10.0.0.0/8", "fd00::/8"], None)));
+        for (before, after) in [(&none, &some), (&some, &more)] {
+            let ((before, rest), (after, rest_after)) = (chains_and_rest(before), chains_and_rest(after));
+            assert_eq!(rest, rest_after);
+            assert!(before.iter().all(|chain| after.contains(chain)), "{mode:?}: a chain has changed");
+        }
+    }
+}
+
+/// Else an edit of an HTTPRouteGroup would change a listener.
+#[test]
+fn which_requests_are_opened_does_not_change_who_may_connect() {
+    let opening = |requests| with_guests(Mode::Deny, Some(guests(&["10.0.0.0/8"], Some(requests))));
+    let (before, after) = (opening(Vec::new()), opening(vec![HttpMatch::default()]));
+    assert_ne!(before, after);
+    assert_eq!(beside(&before, &[TypeUrl::Route]), beside(&after, &[TypeUrl::Route]));
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! Access control on a real API server with real Envoys: who gets in, by which policy, and what the others get.
 
 mod http;
+mod ingress;
 mod modes;
+mod mtls;
 mod postgres;
 mod shop;
 mod tcp;

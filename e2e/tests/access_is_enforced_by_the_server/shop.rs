@@ -101,6 +101,25 @@ impl Shop {
         self.world.delete(&self.target_object(name, &[], &[])).await
     }
 
+    /// Lets callers outside the mesh in at the store's banner port and at `/open`, and waits until every Envoy has it.
+    pub(crate) async fn let_in(&self, sources: Value) -> Result<()> {
+        let http = json!({"name": "store", "port": {"number": 80}, "routes": [{"name": "open"}]});
+        let banner = json!({"name": "store", "port": {"number": 91}});
+        let ingress = objects::ingress(&self.world.namespace, "edge", &json!([http, banner]), &sources);
+        self.world.apply(&ingress).await?;
+        self.world.wait_for("Programmed", "ingressbackend/edge").await.with_context(|| self.world.operator_log())
+    }
+
+    /// A pod without a sidecar.
+    pub(crate) async fn outsider(&self, name: &str) -> Result<AppPod> {
+        self.world.pod_with(name, PodOptions { app: name, service_account: name, meshed: false }).await
+    }
+
+    /// One call of the store's own address, round its Service, as from outside the mesh.
+    pub(crate) async fn from_outside(&self, caller: &AppPod, path: &str) -> Result<Value> {
+        caller.call(self.store_ip(), 8080, &[path]).await
+    }
+
     /// Applies an HTTPRouteGroup.
     pub(crate) async fn routes(&self, name: &str, matches: Value) -> Result<()> {
         self.world.apply(&objects::route_group(&self.world.namespace, name, &matches)).await
