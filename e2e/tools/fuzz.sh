@@ -4,7 +4,7 @@
 cd "$root"
 seconds=${1:?seconds for each target}
 target=${CARGO_TARGET_DIR:-$root/target}
-targets=(events manifest protocol)
+targets=(admission events manifest protocol)
 
 RUSTC_WORKSPACE_WRAPPER="$tools/instrument.sh" cargo build --workspace --locked --quiet "${targets[@]/#/--bin=}"
 for name in "${targets[@]}"; do
@@ -12,6 +12,7 @@ for name in "${targets[@]}"; do
   mkdir -p "$corpus"
   dictionary=()
   [ "$name" != manifest ] || cp -n examples/bookstore/*.yaml "$corpus"
+  [ "$name" != admission ] || cp -n fuzz/pods/*.json "$corpus"
   [ ! -e "fuzz/$name.dict" ] || dictionary=(-dict="fuzz/$name.dict")
   say "fuzzing $name for $seconds s"
   log=$target/fuzz/$name.log

@@ -22,7 +22,7 @@ pub(super) enum Decision {
 const MIRROR: &str = "kubernetes.io/config.mirror";
 
 pub(super) fn decide(settings: &Settings, namespace: Namespace<'_>, pod: &Pod, spec: &PodSpec) -> Decision {
-    if ["kube-system", &settings.control_plane].contains(&namespace.name) || is_mirror(pod) {
+    if is_exempt(settings, namespace.name) || is_mirror(pod) {
         return Decision::Leave;
     }
     let wish = wish(pod);
@@ -43,6 +43,11 @@ pub(super) fn decide(settings: &Settings, namespace: Namespace<'_>, pod: &Pod, s
         ),
         Wish::Enabled | Wish::None => inject(spec, None),
     }
+}
+
+/// Is it a namespace whose pods are never injected, whatever its labels?
+pub fn is_exempt(settings: &Settings, namespace: &str) -> bool {
+    ["kube-system", &settings.control_plane].contains(&namespace)
 }
 
 fn inject(spec: &PodSpec, remark: Option<String>) -> Decision {

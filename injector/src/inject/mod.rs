@@ -12,6 +12,7 @@ use json_patch::Patch;
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 use serde_json::{Value, json};
 
+pub use self::decision::is_exempt;
 use self::{
     decision::{Decision, decide},
     edits::{Edits, says},

@@ -13,41 +13,25 @@ use rustls::{
 use tokio::{sync::watch, time::timeout};
 
 use super::{Authority, Credential, Issuer};
-use crate::webhook::ServerCredential;
 
 /// How long to wait after a certificate could not be made.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// The certificate of a server, as it is now. A clone shows the same.
 #[derive(Clone, Debug)]
-pub struct Serving {
-    certified: watch::Receiver<Option<Arc<CertifiedKey>>>,
-    credential: watch::Receiver<Option<Arc<ServerCredential>>>,
-}
-
-/// Who is told of a new certificate.
-struct Shown {
-    certified: watch::Sender<Option<Arc<CertifiedKey>>>,
-    credential: watch::Sender<Option<Arc<ServerCredential>>>,
-}
+pub struct Serving(watch::Receiver<Option<Arc<CertifiedKey>>>);
 
 impl Serving {
     /// The certificate for these DNS names; the task that keeps it runs until nobody looks at it any more.
     pub fn keep(authority: Arc<Authority>, names: Vec<String>) -> Self {
-        let (certified, credential) = (watch::Sender::new(None), watch::Sender::new(None));
-        let serving = Self { certified: certified.subscribe(), credential: credential.subscribe() };
-        tokio::spawn(keep(authority, names, Shown { certified, credential }));
-        serving
-    }
-
-    /// The same in PEM, and each change of it.
-    pub fn credential(&self) -> watch::Receiver<Option<Arc<ServerCredential>>> {
-        self.credential.clone()
+        let (shown, serving) = watch::channel(None);
+        tokio::spawn(keep(authority, names, shown));
+        Self(serving)
     }
 
     /// The certificate and its key; `None`: there is none yet.
     pub fn now(&self) -> Option<Arc<CertifiedKey>> {
-        self.certified.borrow().clone()
+        self.0.borrow().clone()
     }
 }
 
@@ -57,14 +41,13 @@ impl ResolvesServerCert for Serving {
     }
 }
 
-async fn keep(authority: Arc<Authority>, names: Vec<String>, shown: Shown) {
+async fn keep(authority: Arc<Authority>, names: Vec<String>, shown: watch::Sender<Option<Arc<CertifiedKey>>>) {
     let mut signer = authority.signer();
     loop {
         signer.mark_unchanged();
         let left = match issue(&authority, &names).await {
-            Ok((key, credential)) => {
-                let due = credential.renewal(SystemTime::now());
-                shown.tell(key, credential);
+            Ok((key, due)) => {
+                shown.send_replace(Some(Arc::new(key)));
                 tracing::debug!(?names, "our server has a new certificate");
                 due.duration_since(SystemTime::now()).unwrap_or_default()
             }
@@ -78,7 +61,7 @@ async fn keep(authority: Arc<Authority>, names: Vec<String>, shown: Shown) {
             }
         };
         tokio::select! {
-            () = shown.certified.closed() => return,
+            () = shown.closed() => return,
             // In time, or earlier, when another root signs.
             _ = timeout(left, signer.changed()) => {}
         }
@@ -87,16 +70,10 @@ async fn keep(authority: Arc<Authority>, names: Vec<String>, shown: Shown) {
 
 type Failed = Box<dyn std::error::Error + Send + Sync>;
 
-impl Shown {
-    fn tell(&self, key: CertifiedKey, credential: Credential) {
-        self.certified.send_replace(Some(Arc::new(key)));
-        self.credential.send_replace(Some(Arc::new(ServerCredential { chain: credential.chain, key: credential.key })));
-    }
-}
-
-async fn issue(authority: &Authority, names: &[String]) -> Result<(CertifiedKey, Credential), Failed> {
+/// The certificate, and when the next one is due.
+async fn issue(authority: &Authority, names: &[String]) -> Result<(CertifiedKey, SystemTime), Failed> {
     let credential = authority.issue_server(names).await?;
-    Ok((certified(&credential)?, credential))
+    Ok((certified(&credential)?, credential.renewal(SystemTime::now())))
 }
 
 fn certified(credential: &Credential) -> Result<CertifiedKey, Failed> {
@@ -113,7 +90,7 @@ mod tests {
     use crate::identity::{LIFETIME, Root};
 
     async fn next(serving: &mut Serving) -> Arc<CertifiedKey> {
-        serving.certified.changed().await.unwrap();
+        serving.0.changed().await.unwrap();
         serving.now().unwrap()
     }
 

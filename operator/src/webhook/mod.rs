@@ -1,27 +1,38 @@
 //! The admission webhook: an AdmissionReview with a Pod in over HTTPS, the injector's verdict out.
+//!
+//! Anybody in the cluster may connect: what they send is bounded, and one address cannot take all places.
+
+mod answer;
+mod counters;
+mod guests;
+mod http;
 
 use std::{
     collections::{BTreeMap, HashMap},
+    net::IpAddr,
     sync::Arc,
+    time::Duration,
 };
 
+use futures::StreamExt;
+use hyper_util::server::graceful::GracefulShutdown;
+use rustls::server::ResolvesServerCert;
 use smidge_injector::Settings;
-use tokio::{net::TcpListener, sync::watch};
+use tokio::{net::TcpListener, sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;
+use tonic::transport::server::Connected;
 
-use crate::identity::PrivateKey;
+use self::guests::Guests;
+pub use self::{answer::answer, counters::Counters};
+use crate::tls;
 
+/// How long what is under way may take after the shutdown.
+const ENDING: Duration = Duration::from_secs(5);
+
+/// The labels of a namespace.
+pub type Labels = BTreeMap<String, String>;
 /// The labels of every namespace by its name.
-pub type NamespaceLabels = HashMap<String, BTreeMap<String, String>>;
-
-/// What the webhook shows to the API server.
-#[derive(Debug)]
-pub struct ServerCredential {
-    /// Its certificate and those between it and the root, in PEM.
-    pub chain: String,
-    /// Its key.
-    pub key: PrivateKey,
-}
+pub type NamespaceLabels = HashMap<String, Labels>;
 
 /// What admissions depend on. All of it may change while the webhook serves.
 #[derive(Clone, Debug)]
@@ -34,18 +45,44 @@ pub struct Webhook {
     pub counters: Arc<Counters>,
 }
 
-/// What the webhook has done since it started.
-#[derive(Debug, Default)]
-pub struct Counters {}
-
-/// Answers `POST /inject` until `shutdown`, then ends what is under way. Without a credential (`None`) it waits for one;
-/// a new one is shown to the connections that come after it.
+/// Answers `POST /inject` until `shutdown`, then ends what is under way. Each connection sees the certificate that
+/// `shown` has when it comes; while there is none it fails.
+///
+/// # Errors
+/// When TLS is not to be had.
 pub async fn serve(
     listener: TcpListener,
-    credential: watch::Receiver<Option<Arc<ServerCredential>>>,
+    shown: Arc<dyn ResolvesServerCert>,
     webhook: Webhook,
     shutdown: CancellationToken,
-) {
-    let _ = (listener, credential, webhook);
-    shutdown.cancelled().await;
+) -> Result<(), rustls::Error> {
+    let mut connections = Box::pin(tls::incoming(listener, tls::server_config(shown, &["h2", "http/1.1"])?));
+    let (guests, graceful) = (Guests::default(), GracefulShutdown::new());
+    let server = http::server();
+    loop {
+        let connection = tokio::select! {
+            () = shutdown.cancelled() => break,
+            Some(Ok(connection)) = connections.next() => connection,
+        };
+        let Some(from) = connection.connect_info() else { continue };
+        let Some(guest) = guests.admit(canonical(from.ip())) else { continue };
+        let served = graceful.watch(http::connection(&server, connection, webhook.clone(), Arc::clone(&guest)));
+        tokio::spawn(async move {
+            // The client has gone or said nonsense: its own matter.
+            let _ = served.await;
+            drop(guest);
+        });
+    }
+    if timeout(ENDING, graceful.shutdown()).await.is_err() {
+        tracing::info!("admissions that were under way for too long are given up");
+    }
+    Ok(())
 }
+
+/// One address for one host, whichever way it is written.
+fn canonical(ip: IpAddr) -> IpAddr {
+    ip.to_canonical()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,28 @@
+//! What the webhook counts.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// What the webhook has done since it started.
+#[derive(Debug, Default)]
+pub struct Counters {
+    pub(super) admissions: AtomicU64,
+    pub(super) injected: AtomicU64,
+    pub(super) refused: AtomicU64,
+    pub(super) failed: AtomicU64,
+}
+
+impl Counters {
+    /// Name, meaning and value of each.
+    pub fn read(&self) -> [(&'static str, &'static str, u64); 4] {
+        [
+            ("admissions", "Pods that were judged.", self.admissions.load(Relaxed)),
+            ("injected", "Pods that were patched.", self.injected.load(Relaxed)),
+            ("refused", "Pods that were refused, for what they are.", self.refused.load(Relaxed)),
+            ("failed", "Requests that could not be judged.", self.failed.load(Relaxed)),
+        ]
+    }
+
+    pub(super) fn count(counter: &AtomicU64) {
+        counter.fetch_add(1, Relaxed);
+    }
+}

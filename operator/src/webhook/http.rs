@@ -1,0 +1,91 @@
+//! HTTP: which requests are answered, how long they may be and take.
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::{
+    Method, Request, Response, StatusCode,
+    body::{Bytes, Incoming},
+    header::{CONTENT_TYPE, HeaderValue},
+    service::service_fn,
+};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto::Builder,
+};
+use tokio::time::timeout;
+
+use super::{Counters, Webhook, answer::answer, guests::Guest};
+use crate::tls;
+
+/// The path of admissions.
+const PATH: &str = "/inject";
+/// How long a request may be, in bytes: the API server takes no object of more than 3 MiB.
+const BODY: usize = 4 << 20;
+/// How long it may take to arrive: the API server has it ready.
+const ARRIVAL: Duration = Duration::from_secs(5);
+/// How many requests of one connection may be under way.
+const STREAMS: u32 = 64;
+/// How often a silent connection is asked whether anybody is there.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+
+pub(super) fn server() -> Builder<TokioExecutor> {
+    let mut server = Builder::new(TokioExecutor::new());
+    server.http1().timer(TokioTimer::new()).header_read_timeout(ARRIVAL).max_buf_size(64 << 10);
+    let mut http2 = server.http2();
+    http2.timer(TokioTimer::new()).keep_alive_interval(KEEPALIVE).keep_alive_timeout(ARRIVAL);
+    http2.max_concurrent_streams(STREAMS).max_header_list_size(16 << 10);
+    server
+}
+
+/// Serves one connection.
+pub(super) fn connection(
+    server: &Builder<TokioExecutor>,
+    connection: tls::Connection,
+    webhook: Webhook,
+    guest: Arc<Guest>,
+) -> impl hyper_util::server::graceful::GracefulConnection<Error = Box<dyn std::error::Error + Send + Sync>> + use<> {
+    let service = service_fn(move |request| {
+        let (webhook, guest) = (webhook.clone(), Arc::clone(&guest));
+        async move { Ok::<_, Infallible>(respond(request, &webhook, &guest).await) }
+    });
+    server.serve_connection(TokioIo::new(connection), service).into_owned()
+}
+
+async fn respond(request: Request<Incoming>, webhook: &Webhook, guest: &Guest) -> Response<Full<Bytes>> {
+    if request.uri().path() != PATH {
+        return text(StatusCode::NOT_FOUND, "there is POST /inject");
+    }
+    if request.method() != Method::POST {
+        return text(StatusCode::METHOD_NOT_ALLOWED, "there is POST /inject");
+    }
+    let response = match timeout(ARRIVAL, admit(request, webhook, guest)).await {
+        Ok(Ok(response)) => return response,
+        Ok(Err(refused)) => refused,
+        Err(_) => text(StatusCode::REQUEST_TIMEOUT, "the request took too long"),
+    };
+    Counters::count(&webhook.counters.failed);
+    response
+}
+
+async fn admit(
+    request: Request<Incoming>,
+    webhook: &Webhook,
+    guest: &Guest,
+) -> Result<Response<Full<Bytes>>, Response<Full<Bytes>>> {
+    let busy = |_| text(StatusCode::SERVICE_UNAVAILABLE, "the webhook is ending");
+    let _place = guest.bodies().acquire_owned().await.map_err(busy)?;
+    let body = Limited::new(request.into_body(), BODY).collect().await;
+    let body = body.map_err(|error| text(StatusCode::PAYLOAD_TOO_LARGE, &error.to_string()))?.to_bytes();
+    let review = answer(webhook, &body).map_err(|error| text(StatusCode::BAD_REQUEST, &error.to_string()))?;
+    let json = serde_json::to_vec(&review).map_err(|error| text(StatusCode::BAD_REQUEST, &error.to_string()))?;
+    let mut response = Response::new(Full::from(json));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(response)
+}
+
+fn text(status: StatusCode, text: &str) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(format!("{text}\n")));
+    *response.status_mut() = status;
+    response
+}
