@@ -188,7 +188,8 @@ async fn admit(
     let webhook = Webhook { settings: wanted, namespaces, counters: Arc::default() };
     tasks.spawn(follow(client.clone(), settings, told));
     tracing::info!(%address, name, "pods may join");
-    tasks.spawn(webhook::serve(listener, serving.credential(), webhook, shutdown.clone()));
+    let tls = tls::server_config(Arc::new(serving), &webhook::PROTOCOLS).map_err(PlaneError::from)?;
+    tasks.spawn(webhook::serve(listener, tls, webhook, shutdown.clone()));
     Ok(())
 }
 

@@ -16,7 +16,7 @@ use std::{
 
 use futures::StreamExt;
 use hyper_util::server::graceful::GracefulShutdown;
-use rustls::server::ResolvesServerCert;
+use rustls::ServerConfig;
 use smidge_injector::Settings;
 use tokio::{net::TcpListener, sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -45,18 +45,12 @@ pub struct Webhook {
     pub counters: Arc<Counters>,
 }
 
-/// Answers `POST /inject` until `shutdown`, then ends what is under way. Each connection sees the certificate that
-/// `shown` has when it comes; while there is none it fails.
-///
-/// # Errors
-/// When TLS is not to be had.
-pub async fn serve(
-    listener: TcpListener,
-    shown: Arc<dyn ResolvesServerCert>,
-    webhook: Webhook,
-    shutdown: CancellationToken,
-) -> Result<(), rustls::Error> {
-    let mut connections = Box::pin(tls::incoming(listener, tls::server_config(shown, &["h2", "http/1.1"])?));
+/// What it speaks, for ALPN: the API server takes the first.
+pub const PROTOCOLS: [&str; 2] = ["h2", "http/1.1"];
+
+/// Answers `POST /inject` until `shutdown`, then ends what is under way.
+pub async fn serve(listener: TcpListener, tls: Arc<ServerConfig>, webhook: Webhook, shutdown: CancellationToken) {
+    let mut connections = Box::pin(tls::incoming(listener, tls));
     let (guests, graceful) = (Guests::default(), GracefulShutdown::new());
     let server = http::server();
     loop {
@@ -76,7 +70,6 @@ pub async fn serve(
     if timeout(ENDING, graceful.shutdown()).await.is_err() {
         tracing::info!("admissions that were under way for too long are given up");
     }
-    Ok(())
 }
 
 /// One address for one host, whichever way it is written.

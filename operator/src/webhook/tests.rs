@@ -31,7 +31,7 @@ struct World {
     counters: Arc<Counters>,
     namespaces: watch::Sender<NamespaceLabels>,
     shutdown: CancellationToken,
-    served: JoinHandle<Result<(), rustls::Error>>,
+    served: JoinHandle<()>,
 }
 
 impl World {
@@ -48,7 +48,8 @@ impl World {
         let counters = Arc::new(Counters::default());
         let webhook = Webhook { settings, namespaces: namespaces.subscribe(), counters: Arc::clone(&counters) };
         let shutdown = CancellationToken::new();
-        let served = tokio::spawn(serve(listener, Arc::new(serving.clone()), webhook, shutdown.clone()));
+        let tls = tls::server_config(Arc::new(serving.clone()), &PROTOCOLS).unwrap();
+        let served = tokio::spawn(serve(listener, tls, webhook, shutdown.clone()));
         Self { address, authority, serving, root: text, counters, namespaces, shutdown, served }
     }
 
@@ -205,6 +206,6 @@ async fn after_the_shutdown_nobody_is_served() {
     let mut client = world.connect().await;
     judge(&mut client, &review("shop", plain())).await;
     world.shutdown.cancel();
-    world.served.await.unwrap().unwrap();
+    world.served.await.unwrap();
     TcpStream::connect(world.address).await.unwrap_err();
 }
