@@ -9,7 +9,7 @@ use smidge_operator::{
     cluster::{Secure, WebhookConfig},
 };
 
-use crate::{cluster, crds, lint, operator, run, translate};
+use crate::{cluster, crds, lint, operator, rotate, run, translate};
 
 /// A service mesh for the Service Mesh Interface on stock Envoy.
 #[derive(Debug, Parser)]
@@ -38,10 +38,29 @@ enum Command {
     Uninstall(Uninstall),
     /// Say whether the cluster is fit for the mesh, and whether the mesh on it works; exit code 1 when not
     Check,
+    /// Replace what the mesh trusts, while it runs
+    #[command(subcommand)]
+    Rotate(Rotate),
     /// Print the CustomResourceDefinitions, for kubectl apply -f -
     Crds,
     /// Print the version
     Version,
+}
+
+#[derive(Debug, Subcommand)]
+enum Rotate {
+    /// Make a new root and retire the old one, without a failed request; shows the progress until it is done
+    Root(RotateRoot),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct RotateRoot {
+    /// The control plane's namespace
+    #[arg(short, long, value_name = "NAMESPACE", default_value = NAMESPACE)]
+    pub(crate) namespace: String,
+    /// Ask for it and return; the leader goes on
+    #[arg(long)]
+    pub(crate) no_wait: bool,
 }
 
 /// Where proxies connect, and what outlives a restart.
@@ -203,6 +222,7 @@ impl Args {
             Command::Install(install) => cluster::install_it(&install),
             Command::Uninstall(uninstall) => cluster::uninstall(&uninstall),
             Command::Check => cluster::check_it(),
+            Command::Rotate(Rotate::Root(args)) => rotate::root(&args),
             Command::Crds => crds::run(),
             Command::Version => {
                 println!("smidge {}", env!("CARGO_PKG_VERSION"));

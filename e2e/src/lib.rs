@@ -12,6 +12,7 @@ pub mod load;
 pub mod node;
 pub mod objects;
 mod pki;
+pub mod secure;
 mod wait;
 pub mod world;
 

@@ -17,11 +17,18 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 use smidge_injector::PROXY_UID;
 use smidge_sandbox::{Command, Pod, PodSpec, Process, Sandbox, Sidecar};
-use tokio::sync::Mutex;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    sync::Mutex,
+};
 
 use crate::{
-    ApiServer, Daemon, eventually, holds,
+    ApiServer, Daemon,
+    api_server::free_port,
+    eventually, holds,
     objects::{self, PodObject, Port},
+    secure::{CONTROL_PLANE, Secure},
 };
 
 /// How long anything that should happen within milliseconds may take on a busy machine.
@@ -46,6 +53,9 @@ pub struct World {
     /// Its namespace.
     pub namespace: String,
     operator: Mutex<Option<Daemon>>,
+    /// How its pods reach an operator that serves by TLS; `None`: by its socket.
+    pub secure: Option<Secure>,
+    ports: [u16; 2],
     /// What the operator is started with beside the usual.
     arguments: Vec<String>,
     folder: tempfile::TempDir,
@@ -84,13 +94,28 @@ impl World {
 
     /// The same, with more arguments for the operator.
     pub async fn start_with(namespace: &str, labels: &[(&str, &str)], arguments: &[&str]) -> Result<Self> {
+        Self::begin(namespace, labels, arguments, false).await
+    }
+
+    /// The same, with an operator that serves by TLS: pods prove themselves by their tokens, and the root is in a Secret.
+    pub async fn start_secure(namespace: &str, labels: &[(&str, &str)], arguments: &[&str]) -> Result<Self> {
+        Self::begin(namespace, labels, arguments, true).await
+    }
+
+    async fn begin(namespace: &str, labels: &[(&str, &str)], arguments: &[&str], is_secure: bool) -> Result<Self> {
         let api = ApiServer::start().await?;
         api.install_crds().await?;
         let sandbox = Sandbox::new(namespace)?;
         let (operator, next) = (Mutex::default(), Mutex::new(1));
         let folder = tempfile::Builder::new().prefix("smidge-world-").tempdir()?;
         let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
-        let world = Self { api, sandbox, namespace: namespace.to_owned(), operator, arguments, folder, next };
+        let ports = [free_port()?, free_port()?];
+        let secure = is_secure.then(|| Secure::new(&sandbox, vec![([127, 0, 0, 1], ports[0]).into()])).transpose()?;
+        let world =
+            Self { api, sandbox, namespace: namespace.to_owned(), operator, secure, ports, arguments, folder, next };
+        if is_secure {
+            world.api.create_namespace(CONTROL_PLANE, &[]).await?;
+        }
         world.apply(&objects::namespace(namespace, labels)).await?;
         world.start_operator().await?;
         Ok(world)
@@ -99,9 +124,15 @@ impl World {
     /// Starts the operator, with the state that an earlier one left.
     pub async fn start_operator(&self) -> Result<()> {
         let mut command = Program::new(beside_this_test("smidge")?);
-        command.arg("operator").arg("--xds-socket").arg(self.socket());
-        command.args(["--xds-group", &PROXY_UID.to_string()]);
-        command.arg("--state").arg(self.folder.path().join("state")).args(&self.arguments);
+        command.arg("operator").args(&self.arguments);
+        if self.secure.is_some() {
+            let [xds, metrics] = self.ports.map(|port| format!("127.0.0.1:{port}"));
+            command.args(["--xds-address", &xds, "--metrics", &metrics]);
+            command.env("POD_NAMESPACE", CONTROL_PLANE).env("POD_NAME", "operator-0");
+        } else {
+            command.arg("--xds-socket").arg(self.socket()).args(["--xds-group", &PROXY_UID.to_string()]);
+            command.arg("--state").arg(self.folder.path().join("state"));
+        }
         command.env("KUBECONFIG", self.api.kubeconfig()).env("RUST_LOG", "info,smidge=debug");
         let log = self.folder.path().join("operator.log");
         *self.operator.lock().await = Some(Daemon::start("smidge operator", &command, &log)?);
@@ -116,6 +147,15 @@ impl World {
     /// SIGTERM to the operator; returns once it has ended, and says how.
     pub async fn stop_operator(&self) -> Result<ExitStatus> {
         self.operator.lock().await.take().context("the operator does not run")?.stop()
+    }
+
+    /// The operator's metrics, where it serves by TLS.
+    pub async fn metrics(&self) -> Result<String> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.ports[1])).await?;
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n").await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        Ok(answer)
     }
 
     /// Everything the operator has logged.
@@ -196,7 +236,11 @@ impl World {
         self.apply(&objects::service_account(&self.namespace, options.service_account)).await?;
         self.apply(&object.spec()).await?;
         self.api.patch_status(&self.namespace, &format!("pod/{name}"), &object.status(false).to_string()).await?;
-        let sidecar = options.meshed.then(|| self.sidecar(options.service_account));
+        let mut sidecar = options.meshed.then(|| self.sidecar(options.service_account));
+        if let (Some(secure), Some(sidecar)) = (&self.secure, &mut sidecar) {
+            secure.mount(&self.api, &self.namespace, name, options.service_account).await?;
+            sidecar.bootstrap = Some(secure.bootstrap(name, &format!("{name}.{}", self.namespace))?);
+        }
         let spec = PodSpec { name: name.to_owned(), namespace: self.namespace.clone(), ips: ips.into(), sidecar };
         self.run_app(name, self.sandbox.pod(spec)?).await
     }

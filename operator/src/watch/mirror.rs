@@ -11,7 +11,7 @@ use kube_runtime::{
 };
 use serde::de::DeserializeOwned;
 
-use super::Backoff;
+use super::{Backoff, answer};
 
 /// Whether a store has had its first list.
 pub(crate) fn is_listed<K>(store: &Store<K>) -> bool
@@ -33,7 +33,8 @@ where
     let changes = reflector(writer, watcher(api, config).backoff(Backoff::default())).map(move |event| match event {
         Ok(watcher::Event::Init) => {}
         Ok(_) => is_told = false,
-        Err(error) if !std::mem::replace(&mut is_told, true) => {
+        // That nobody answers is told by the other watches.
+        Err(error) if answer(&error).is_some() && !std::mem::replace(&mut is_told, true) => {
             tracing::warn!(
                 what,
                 error = &error as &dyn std::error::Error,
