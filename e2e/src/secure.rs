@@ -22,7 +22,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::{ApiServer, eventually, world::SOON};
+use crate::{ApiServer, eventually, repository, world::SOON};
 
 /// The namespace of the control plane.
 pub const CONTROL_PLANE: &str = "smidge-system";
@@ -107,6 +107,20 @@ impl Secure {
         options["http_filters"] = credential(&volume);
         Ok(bootstrap.to_string())
     }
+}
+
+/// Makes the control plane's account with the rights that `manifests/` gives it, and no more; returns its kubeconfig.
+pub async fn account(api: &ApiServer, folder: &Path) -> Result<PathBuf> {
+    for manifest in ["namespace.yaml", "rbac.yaml", "account.yaml"] {
+        api.apply(&fs::read_to_string(repository().join("manifests").join(manifest))?).await?;
+    }
+    let token = api.kubectl(&["create", "token", "smidge-operator", "-n", CONTROL_PLANE, "--duration=2h"]).await?;
+    let flat = api.kubectl(&["config", "view", "--raw", "--flatten", "-ojson"]).await?;
+    let mut kubeconfig: Value = serde_json::from_str(&flat)?;
+    kubeconfig["users"][0]["user"] = json!({"token": token.trim()});
+    let path = folder.join("operator.kubeconfig");
+    fs::write(&path, kubeconfig.to_string())?;
+    Ok(path)
 }
 
 /// The data of a namespace's ConfigMap.

@@ -28,7 +28,7 @@ use crate::{
     api_server::free_port,
     eventually, holds,
     objects::{self, PodObject, Port},
-    secure::{CONTROL_PLANE, Secure},
+    secure::{self, CONTROL_PLANE, Secure},
 };
 
 /// How long anything that should happen within milliseconds may take on a busy machine.
@@ -114,7 +114,7 @@ impl World {
         let world =
             Self { api, sandbox, namespace: namespace.to_owned(), operator, secure, ports, arguments, folder, next };
         if is_secure {
-            world.api.create_namespace(CONTROL_PLANE, &[]).await?;
+            secure::account(&world.api, world.folder.path()).await?;
         }
         world.apply(&objects::namespace(namespace, labels)).await?;
         world.start_operator().await?;
@@ -133,7 +133,9 @@ impl World {
             command.arg("--xds-socket").arg(self.socket()).args(["--xds-group", &PROXY_UID.to_string()]);
             command.arg("--state").arg(self.folder.path().join("state"));
         }
-        command.env("KUBECONFIG", self.api.kubeconfig()).env("RUST_LOG", "info,smidge=debug");
+        let account = self.folder.path().join("operator.kubeconfig");
+        let kubeconfig = if self.secure.is_some() { &account } else { self.api.kubeconfig() };
+        command.env("KUBECONFIG", kubeconfig).env("RUST_LOG", "info,smidge=debug");
         let log = self.folder.path().join("operator.log");
         *self.operator.lock().await = Some(Daemon::start("smidge operator", &command, &log)?);
         Ok(())

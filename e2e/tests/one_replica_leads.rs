@@ -1,17 +1,18 @@
 //! Two operators on a real API server: one leads, and the other when that one ends, in whatever way.
 
-use std::{process::Command, time::Duration};
+use std::{path::PathBuf, process::Command, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use smidge_e2e::{
     ApiServer, Daemon, eventually, holds,
-    secure::CONTROL_PLANE,
+    secure::{CONTROL_PLANE, account},
     world::{SOON, beside_this_test},
 };
 use tempfile::TempDir;
 
 struct Replicas {
     api: ApiServer,
+    kubeconfig: PathBuf,
     folder: TempDir,
 }
 
@@ -19,14 +20,15 @@ impl Replicas {
     async fn new() -> Result<Self> {
         let api = ApiServer::start().await?;
         api.install_crds().await?;
-        api.create_namespace(CONTROL_PLANE, &[]).await?;
-        Ok(Self { api, folder: tempfile::tempdir()? })
+        let folder = tempfile::tempdir()?;
+        let kubeconfig = account(&api, folder.path()).await?;
+        Ok(Self { api, kubeconfig, folder })
     }
 
     fn start(&self, name: &str) -> Result<Daemon> {
         let mut command = Command::new(beside_this_test("smidge")?);
         command.args(["operator", "--xds-address", "127.0.0.1:0"]);
-        command.env("KUBECONFIG", self.api.kubeconfig()).env("POD_NAMESPACE", CONTROL_PLANE).env("POD_NAME", name);
+        command.env("KUBECONFIG", &self.kubeconfig).env("POD_NAMESPACE", CONTROL_PLANE).env("POD_NAME", name);
         Daemon::start(name, &command, &self.folder.path().join(name))
     }
 

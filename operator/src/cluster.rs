@@ -11,7 +11,7 @@ use smidge_report::Limits;
 use tokio::{
     net::TcpListener,
     sync::{mpsc, watch},
-    task::{JoinHandle, JoinSet},
+    task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -145,7 +145,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
     }
     let candidacy = config.secure.as_ref().map(|secure| {
         let lifetime = config.plane.certificate_lifetime;
-        stand(secure, lifetime, &client, &shared, &plane, &mut tasks, &shutdown)
+        tokio::spawn(stand(secure, lifetime, &client, &shared, &plane, &mut tasks).run(shutdown.clone()))
     });
     shutdown.cancelled().await;
     tracing::info!("ending: proxies go on with what they have");
@@ -193,7 +193,7 @@ async fn admit(
     Ok(())
 }
 
-/// Stands for leader, tells the loop, and keeps what the leader keeps.
+/// A candidate for leader; the tasks follow it: the loop is told, and what the leader keeps is kept.
 fn stand(
     secure: &Secure,
     lifetime: Duration,
@@ -201,8 +201,7 @@ fn stand(
     shared: &Shared,
     plane: &Plane,
     tasks: &mut JoinSet<()>,
-    shutdown: &CancellationToken,
-) -> JoinHandle<()> {
+) -> Candidate {
     let (candidate, leadership) = Candidate::new(client.clone(), &secure.namespace, &secure.replica);
     tasks.spawn(custody::keep(custody::Surroundings {
         client: client.clone(),
@@ -215,7 +214,7 @@ fn stand(
         times: Times { propagation: secure.propagation, lifetime },
     }));
     tasks.spawn(tell_leadership(leadership, plane.messages.clone()));
-    tokio::spawn(candidate.run(shutdown.clone()))
+    candidate
 }
 
 /// The loop writes statuses only while this replica leads.

@@ -35,8 +35,7 @@ pub(crate) use backoff::Backoff;
 use door::{CoreObject, CustomObject, Door};
 pub(crate) use mirror::{is_listed, mirror};
 use seen::Seen;
-pub(crate) use trouble::answer;
-use trouble::{Contact, Trouble};
+use trouble::{Contact, Trouble, answer};
 
 /// Where objects of a kind are found; `None`: we only read that kind by its own type.
 pub(crate) fn api_resource(kind: Kind) -> Option<ApiResource> {

@@ -104,7 +104,7 @@ impl Trouble {
 }
 
 /// What the API server answered, if it did.
-pub(crate) fn answer(error: &watcher::Error) -> Option<&kube::core::Status> {
+pub(super) fn answer(error: &watcher::Error) -> Option<&kube::core::Status> {
     use watcher::Error::{InitialListFailed, WatchError, WatchFailed, WatchStartFailed};
     match error {
         InitialListFailed(kube::Error::Api(status))
