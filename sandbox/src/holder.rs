@@ -11,11 +11,7 @@ use std::{
     thread,
 };
 
-use nix::{
-    sched::{CloneFlags, setns},
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
+use nix::sched::{CloneFlags, setns};
 
 use crate::{Error, Output, family};
 
@@ -153,9 +149,7 @@ impl Holder {
 
 impl Drop for Holder {
     fn drop(&mut self) {
-        // `--kill-child` makes pid 1 die with `unshare`, and everything with pid 1. The shell then does what is left to do.
-        drop(self.shell.stdin.take());
-        let _ = kill(Pid::from_raw(self.unshare.cast_signed()), Signal::SIGKILL);
+        // Waiting closes the pipe: pid 1 ends, everything with it, and the shell does what is left to do.
         let _ = self.shell.wait();
     }
 }

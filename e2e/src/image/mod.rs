@@ -152,7 +152,7 @@ impl Image {
 
     /// What it is made from, as 16 digits.
     fn key(&self) -> Result<String> {
-        let mut text = format!("{:?} {:?}", self.entrypoint, self.alias);
+        let mut text = format!("{} {:?} {:?}", Self::reference(self.name), self.entrypoint, self.alias);
         for entry in &self.entries {
             text += &format!("{:?}", entry);
             if let Content::File(path) = &entry.content {

@@ -34,7 +34,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use nix::sys::signal::{Signal, kill};
 use smidge_sandbox::{Command, Folder, Holder, Output, Process, ROOT_UID, program_of, remove_leftovers};
 use tokio::{
@@ -175,24 +175,26 @@ impl Node {
             }
             Ok(())
         };
-        tokio::try_join!(images, self.wait_pods_run())?;
-        Ok(())
+        let ready = async { tokio::try_join!(images, self.wait_pods_run()) };
+        tokio::select! {
+            ready = ready => ready.map(drop),
+            error = own.ended() => Err(error),
+        }
+        .map_err(|error| own.explained(&error))
     }
 
     /// The API server answers, the others are started, and DNS, which is made of pods, serves.
     async fn wait_pods_run(&self) -> Result<()> {
         let own = self.own()?;
-        self.api.ready().await.map_err(|error| own.explained(error))?;
+        self.api.ready().await?;
         own.start_rest().await?;
         self.api.apply(&programs::dns(own.folder.path())?).await?;
         eventually("serving DNS", READY, async || {
-            own.check().await?;
             let ready = "-ojsonpath={.status.readyReplicas}";
             let ready = self.api.kubectl(&["get", "deployment", "-n", "kube-system", "coredns", ready]).await?;
             holds(ready == "1", || format!("{ready:?} replicas of CoreDNS are ready"))
         })
         .await
-        .map_err(|error| own.explained(error))
     }
 }
 
@@ -281,18 +283,29 @@ impl Own {
         Ok(())
     }
 
+    /// Comes back when one of the programs has ended, which none should, and says how.
+    async fn ended(&self) -> anyhow::Error {
+        let ended = eventually("end of the start", READY, async || match self.check().await {
+            Ok(()) => Err(anyhow!("all programs run")),
+            Err(error) => Ok(error),
+        });
+        ended.await.unwrap_or_else(|late| late)
+    }
+
     /// An error when one of the programs has ended.
     async fn check(&self) -> Result<()> {
-        self.daemons.lock().await.iter_mut().try_for_each(Daemon::check)
+        let mut containerd = self.containerd.lock().await;
+        let mut daemons = self.daemons.lock().await;
+        containerd.iter_mut().chain(daemons.iter_mut()).try_for_each(Daemon::check)
     }
 
     /// What to know when the node does not come up: the ends of the logs, which go away with it.
-    fn explained(&self, error: anyhow::Error) -> anyhow::Error {
+    fn explained(&self, error: &anyhow::Error) -> anyhow::Error {
         let mut text = format!("{error:#}");
         for log in std::fs::read_dir(self.file("log")).into_iter().flatten().flatten() {
             text += &format!("\n--- {}\n{}", log.file_name().display(), end_of(&log.path()));
         }
-        anyhow::anyhow!(text)
+        anyhow!(text)
     }
 }
 
