@@ -22,6 +22,7 @@ mod apps;
 mod capture;
 mod cgroups;
 mod forward;
+mod mesh;
 mod namespace;
 mod programs;
 

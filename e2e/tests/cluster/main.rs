@@ -1,3 +1,4 @@
 //! Tests on a whole cluster, all in one program: they share one node, which takes a while to start, and keep apart by namespaces.
 
+mod a_labelled_namespace_is_in_the_mesh;
 mod the_node_is_a_real_cluster;
