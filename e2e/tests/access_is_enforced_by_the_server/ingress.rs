@@ -57,7 +57,7 @@ async fn an_ingress_backend_lets_in_whom_it_names_and_nobody_else() -> Result<()
     shop.let_in(json!([{"kind": "IPRange", "cidr": "10.244.0.0/16"}])).await?;
     shop.expect(&shop.thief, 80, &["/open"], 403).await?;
     shop.expect_nothing(&shop.thief, (shop.service, 91), "").await?;
-    ensure!(shop.from_outside(&passer_by, "/open").await?["status"] == 200);
+    ensure!(shop.call_from_outside(&passer_by, "/open").await?["status"] == 200);
 
     certificates_get_in(&shop).await?;
     edits_have_broken_no_connection(held).await?;
@@ -75,9 +75,9 @@ async fn nobody_gets_in(shop: &Shop) -> Result<()> {
 }
 
 async fn the_named_address_gets_in_on_its_ports_and_routes(shop: &Shop) -> Result<()> {
-    let answer = shop.from_outside(&shop.stranger, "/open").await?;
+    let answer = shop.call_from_outside(&shop.stranger, "/open").await?;
     ensure!(answer["status"] == 200 && answer["server"] == "store", "{answer}");
-    let answer = shop.from_outside(&shop.stranger, "/closed").await?;
+    let answer = shop.call_from_outside(&shop.stranger, "/closed").await?;
     let body = answer["body"].as_str().unwrap_or_default();
     ensure!(answer["status"] == 403 && body.contains("no IngressBackend permits it"), "{answer}");
     ensure!(!body.contains("spiffe://"), "who has no identity is told the server's: {body}");

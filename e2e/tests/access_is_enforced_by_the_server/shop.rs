@@ -116,7 +116,7 @@ impl Shop {
     }
 
     /// One call of the store's own address, round its Service, as from outside the mesh.
-    pub(crate) async fn from_outside(&self, caller: &AppPod, path: &str) -> Result<Value> {
+    pub(crate) async fn call_from_outside(&self, caller: &AppPod, path: &str) -> Result<Value> {
         caller.call(self.store_ip(), 8080, &[path]).await
     }
 
