@@ -9,7 +9,7 @@ mod settings;
 mod trust;
 
 pub use bootstrap::{Bootstrap, bootstrap};
-pub use inject::{Namespace, Outcome, Verdict, inject, is_exempt};
+pub use inject::{Namespace, Outcome, Verdict, bypass, inject, is_exempt};
 pub use redirect::{Redirect, redirect_rules};
 pub use resources::Resources;
 pub use settings::{CONTROL_PLANE, Settings, XDS_SERVICE};

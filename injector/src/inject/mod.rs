@@ -75,6 +75,14 @@ pub fn inject(settings: &Settings, namespace: Namespace<'_>, pod: &Pod) -> Outco
     }
 }
 
+/// Why a meshed pod must not get the containers that it is to have now: ephemeral ones come after injection, and nothing can
+/// be patched then.
+pub fn bypass(settings: &Settings, pod: &Pod) -> Option<String> {
+    let spec = pod.spec.as_ref().filter(|_| !settings.allow_bypass)?;
+    let meshed = spec.init_containers.iter().flatten().any(|container| container.name == PROXY);
+    if meshed { judgement::bypasses(spec) } else { None }
+}
+
 fn join(settings: &Settings, namespace: Namespace<'_>, pod: &Pod, spec: &PodSpec) -> Outcome {
     let made = Sidecar::make(settings, pod, spec);
     let (verdict, ports) = match &made {

@@ -6,7 +6,7 @@ use kube::core::{
     admission::{AdmissionRequest, AdmissionResponse, AdmissionReview, Operation},
 };
 use serde_json::Value;
-use smidge_injector::{INJECT, Namespace, Outcome, Settings, Verdict, inject, is_exempt};
+use smidge_injector::{INJECT, Namespace, Outcome, Settings, Verdict, bypass, inject, is_exempt};
 
 use super::{Counters, Labels, Webhook};
 
@@ -49,8 +49,10 @@ fn without_object(review: &[u8]) -> Option<AdmissionRequest<DynamicObject>> {
 
 fn judge(webhook: &Webhook, request: &AdmissionRequest<Pod>) -> AdmissionResponse {
     let response = AdmissionResponse::from(request);
-    let (Operation::Create, None, Some(pod)) = (&request.operation, &request.sub_resource, &request.object) else {
-        return response;
+    let pod = match (&request.operation, request.sub_resource.as_deref(), &request.object) {
+        (Operation::Create, None, Some(pod)) => pod,
+        (Operation::Update, Some("ephemeralcontainers"), Some(pod)) => return debugged(webhook, response, pod),
+        _ => return response,
     };
     Counters::count(&webhook.counters.admissions);
     let name = request.namespace.as_deref().unwrap_or_default();
@@ -62,6 +64,14 @@ fn judge(webhook: &Webhook, request: &AdmissionRequest<Pod>) -> AdmissionRespons
     let outcome = inject(&settings, Namespace { name, labels }, pod);
     drop((namespaces, settings));
     told(webhook, response, outcome)
+}
+
+/// A debugger in a pod that runs: it is let in or not.
+fn debugged(webhook: &Webhook, response: AdmissionResponse, pod: &Pod) -> AdmissionResponse {
+    Counters::count(&webhook.counters.admissions);
+    let Some(why) = bypass(&webhook.settings.borrow(), pod) else { return response };
+    Counters::count(&webhook.counters.refused);
+    response.deny(why)
 }
 
 /// The API server asks for pods of labelled namespaces only, so one without the label was labelled just now.

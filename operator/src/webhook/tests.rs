@@ -133,6 +133,21 @@ async fn pods_are_patched_refused_and_warned_of_on_one_connection() {
 }
 
 #[tokio::test]
+async fn a_debugger_that_could_go_round_the_mesh_is_refused_in_meshed_pods_alone() {
+    let world = World::new().await;
+    let mut client = world.connect().await;
+    let debugger = json!([{"name": "debug", "securityContext": {"capabilities": {"add": ["NET_ADMIN"]}}}]);
+    for (sidecar, allowed) in [("smidge-proxy", false), ("other", true)] {
+        let init = json!([{"name": sidecar, "securityContext": {"runAsUser": 1337}}]);
+        let spec = json!({"containers": [{"name": "a"}], "initContainers": init, "ephemeralContainers": debugger});
+        let mut review = review("shop", pod(&spec));
+        review["request"]["operation"] = "UPDATE".into();
+        review["request"]["subResource"] = "ephemeralcontainers".into();
+        assert_eq!(judge(&mut client, &review).await["allowed"], allowed, "{sidecar}");
+    }
+}
+
+#[tokio::test]
 async fn a_pod_of_a_namespace_that_is_not_known_yet_is_not_let_through() {
     let world = World::new().await;
     let mut client = world.connect().await;
