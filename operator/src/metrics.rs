@@ -74,6 +74,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_metric_is_documented() {
+        let page = include_str!("../../docs/metrics.md");
+        let text = render(&Numbers::default(), &ServerCounters::default()) + &render_refusals(&Refusals::default());
+        let names: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+        let missing: Vec<_> = names.iter().filter(|name| !page.contains(&format!("`{name}`"))).collect();
+        assert!(!names.is_empty() && missing.is_empty(), "not in docs/metrics.md: {missing:?}");
+    }
+
+    #[test]
     fn metrics_say_how_much_the_incremental_state_has_drifted() {
         let numbers = Numbers { engine: Counters { drift: 3, ..Counters::default() }, ..Numbers::default() };
         let text = render(&numbers, &ServerCounters::default());

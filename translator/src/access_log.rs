@@ -40,6 +40,11 @@ pub(crate) fn everything(side: Side<'_>) -> AccessLog {
 
 /// Only what an audit found that enforcement would have refused. `filter` is the RBAC filter that says so.
 pub(crate) fn audited(side: Side<'_>, filter: &str) -> AccessLog {
+    AccessLog { filter: Some(would_be_refused(filter)), ..everything(side) }
+}
+
+/// What an RBAC filter found that enforcement would have refused.
+pub(crate) fn would_be_refused(filter: &str) -> AccessLogFilter {
     let matcher = MetadataMatcher {
         filter: filter.to_owned(),
         path: vec![PathSegment { segment: Some(Segment::Key("shadow_engine_result".to_owned())) }],
@@ -47,10 +52,7 @@ pub(crate) fn audited(side: Side<'_>, filter: &str) -> AccessLog {
         ..Default::default()
     };
     let filter = MetadataFilter { matcher: Some(matcher), match_if_key_not_found: Some(BoolValue { value: false }) };
-    AccessLog {
-        filter: Some(AccessLogFilter { filter_specifier: Some(FilterSpecifier::MetadataFilter(filter)) }),
-        ..everything(side)
-    }
+    AccessLogFilter { filter_specifier: Some(FilterSpecifier::MetadataFilter(filter)) }
 }
 
 fn fields(side: Side<'_>) -> BTreeMap<String, Value> {

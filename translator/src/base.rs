@@ -9,7 +9,9 @@ use smidge_xds::{Resource, TypeUrl};
 
 use crate::{
     access_log::{self, Side},
-    cluster, listener, name, secret, tcp,
+    cluster, listener,
+    metrics::{self, Reporter},
+    name, secret, tcp,
 };
 
 /// Where the redirect rules take outbound connections; the injector's rules hold the same number.
@@ -32,7 +34,8 @@ pub(crate) fn cluster_resource(cluster: &Cluster) -> Resource {
 /// Hands each connection to the listener of its destination, and passes it through where there is none.
 fn outbound(telemetry: mesh::Telemetry) -> Listener {
     let log = telemetry.access_log.then(|| access_log::everything(Side::Outbound(None)));
-    let proxy = tcp::proxy(name::PASSTHROUGH, name::PASSTHROUGH.to_owned(), log.into_iter().collect());
+    let logs = log.into_iter().chain([metrics::tcp(Reporter::Source(None))]).collect();
+    let proxy = tcp::proxy(name::PASSTHROUGH, name::PASSTHROUGH.to_owned(), logs);
     Listener {
         use_original_dst: Some(BoolValue { value: true }),
         filter_chains: vec![listener::chain(vec![proxy])],

@@ -31,6 +31,7 @@ use crate::{
     access_log::{self, Side},
     envoy::ads,
     http, inbound_http, listener,
+    metrics::{self, Reporter},
     name::{self, InboundPort},
     rbac,
     selector::{Rule, Test},
@@ -191,24 +192,30 @@ impl Port<'_> {
     }
 
     fn http(&self, caller: inbound_http::Caller) -> Vec<Filter> {
-        let log = self.access_log(rbac::HTTP_FILTER);
-        vec![http::network_filter(inbound_http::server(&self.inbound.key, self.port, caller, log))]
+        let logs = self.logs(rbac::HTTP_FILTER, metrics::http(self.reporter()));
+        vec![http::network_filter(inbound_http::server(&self.inbound.key, self.port, caller, logs))]
     }
 
     fn tcp(&self, proxy: fn(&str, String, Vec<AccessLog>) -> Filter) -> Vec<Filter> {
         let is_audited = self.inbound.key.mode == Mode::Audit;
         let audit = is_audited.then(|| discovered::<NetworkRbac>(self.port.audit()));
-        let log = self.access_log(rbac::NETWORK_FILTER);
-        let proxy = proxy(name::INBOUND, name::INBOUND.to_owned(), log);
+        let logs = self.logs(rbac::NETWORK_FILTER, metrics::tcp(self.reporter()));
+        let proxy = proxy(name::INBOUND, name::INBOUND.to_owned(), logs);
         audit.into_iter().chain([proxy]).collect()
     }
 
-    fn access_log(&self, audited_by: &str) -> Vec<AccessLog> {
-        match (self.inbound.telemetry.access_log, self.inbound.key.mode) {
-            (true, _) => vec![access_log::everything(Side::Inbound)],
-            (false, Mode::Audit) => vec![access_log::audited(Side::Inbound, audited_by)],
-            (false, _) => Vec::new(),
-        }
+    fn reporter(&self) -> Reporter<'_> {
+        Reporter::Destination(&self.inbound.key.identity, self.port)
+    }
+
+    fn logs(&self, audited_by: &str, metrics: AccessLog) -> Vec<AccessLog> {
+        let is_audited = self.inbound.key.mode == Mode::Audit;
+        let lines = match self.inbound.telemetry.access_log {
+            true => Some(access_log::everything(Side::Inbound)),
+            false => is_audited.then(|| access_log::audited(Side::Inbound, audited_by)),
+        };
+        let refusals = is_audited.then(|| metrics::audited(self.reporter(), audited_by));
+        lines.into_iter().chain([metrics]).chain(refusals).collect()
     }
 }
 

@@ -23,6 +23,7 @@ mod inbound_http;
 mod inbound_listener;
 mod listener;
 mod matching;
+mod metrics;
 mod name;
 mod rbac;
 mod secret;

@@ -15,7 +15,9 @@ use crate::{
     base::cluster_resource,
     cluster,
     envoy::{number, seconds},
-    http, listener, matching, name, tcp,
+    http, listener, matching,
+    metrics::{self, Reporter},
+    name, tcp,
 };
 
 /// Clusters and routes of each port, and a listener at each address.
@@ -142,16 +144,21 @@ impl Destination {
     }
 
     fn http(&self) -> FilterChain {
-        let server = http::server(name::OUTBOUND, self.name.clone(), self.access_log());
+        let logs = self.access_log().into_iter().chain([metrics::http(self.reporter())]).collect();
+        let server = http::server(name::OUTBOUND, self.name.clone(), logs);
         listener::chain(vec![http::network_filter(server)])
     }
 
     fn tcp(&self) -> FilterChain {
-        listener::chain(vec![tcp::proxy(name::OUTBOUND, self.tcp.clone(), self.access_log())])
+        let logs = self.access_log().into_iter().chain([metrics::tcp(self.reporter())]).collect();
+        listener::chain(vec![tcp::proxy(name::OUTBOUND, self.tcp.clone(), logs)])
     }
 
-    fn access_log(&self) -> Vec<AccessLog> {
-        let log = self.telemetry.access_log.then(|| access_log::everything(Side::Outbound(Some(&self.name))));
-        log.into_iter().collect()
+    fn reporter(&self) -> Reporter<'_> {
+        Reporter::Source(Some(&self.name))
+    }
+
+    fn access_log(&self) -> Option<AccessLog> {
+        self.telemetry.access_log.then(|| access_log::everything(Side::Outbound(Some(&self.name))))
     }
 }
