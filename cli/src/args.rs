@@ -1,6 +1,11 @@
 //! What can be asked of `smidge`.
 
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use smidge_injector::Settings;
@@ -85,7 +90,7 @@ pub(crate) struct Operator {
     #[command(flatten)]
     plane: Plane,
     /// Serve proxies by TLS on this address, such as [::]:15010, each proven by its pod's token, in place of the socket; the
-    /// root is then in Secret smidge-root, and of several replicas one leads (environment: POD_NAMESPACE, POD_NAME)
+    /// root is then in Secret smidge-root, and of several replicas one leads (environment: POD_NAMESPACE, POD_NAME, POD_IP)
     #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["xds_socket", "xds_group", "state"])]
     xds_address: Option<SocketAddr>,
     /// With --xds-address: how long kubelets may take to bring a changed ConfigMap into all pods, which a rotation waits for
@@ -253,7 +258,9 @@ impl Operator {
         let namespace = environment("POD_NAMESPACE").unwrap_or_else(|| NAMESPACE.to_owned());
         let unnamed = || format!("{}-{}", environment("HOSTNAME").unwrap_or_default(), std::process::id());
         let replica = environment("POD_NAME").unwrap_or_else(unnamed);
-        Some(Secure { address, namespace, replica, propagation: self.trust_propagation, webhook: self.webhook() })
+        let unspoken = if address.ip().is_unspecified() { Ipv4Addr::LOCALHOST.into() } else { address.ip() };
+        let ip = environment("POD_IP").and_then(|ip| ip.parse().ok()).unwrap_or(unspoken);
+        Some(Secure { address, namespace, replica, ip, propagation: self.trust_propagation, webhook: self.webhook() })
     }
 
     fn webhook(&self) -> Option<WebhookConfig> {

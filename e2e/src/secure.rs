@@ -19,6 +19,7 @@ use smidge_sandbox::Sandbox;
 use tokio::{
     io::copy_bidirectional,
     net::{TcpStream, UnixListener, UnixStream},
+    sync::Mutex,
     task::JoinHandle,
 };
 
@@ -31,6 +32,8 @@ pub const CONTROL_PLANE: &str = "smidge-system";
 #[derive(Debug)]
 pub struct Secure {
     folder: PathBuf,
+    /// Where connections are led to, the first one that answers.
+    replicas: Arc<Mutex<Vec<SocketAddr>>>,
     /// Connections that were led to a replica.
     connections: Arc<AtomicUsize>,
     relay: JoinHandle<()>,
@@ -49,9 +52,14 @@ impl Secure {
         let socket = folder.join("relay.sock");
         let listener = UnixListener::bind(&socket)?;
         sandbox.open_socket(&socket)?;
-        let connections = Arc::default();
-        let relay = tokio::spawn(lead(listener, replicas.into(), Arc::clone(&connections)));
-        Ok(Self { folder, connections, relay })
+        let (replicas, connections) = (Arc::new(Mutex::new(replicas)), Arc::default());
+        let relay = tokio::spawn(lead(listener, Arc::clone(&replicas), Arc::clone(&connections)));
+        Ok(Self { folder, replicas, connections, relay })
+    }
+
+    /// From now on leads new connections here first.
+    pub async fn prefer(&self, replica: SocketAddr) {
+        self.replicas.lock().await.insert(0, replica);
     }
 
     /// How many connections were led to a replica until now.
@@ -182,11 +190,12 @@ fn credential(volume: &Path) -> Value {
     ])
 }
 
-async fn lead(listener: UnixListener, replicas: Arc<[SocketAddr]>, connections: Arc<AtomicUsize>) {
+async fn lead(listener: UnixListener, replicas: Arc<Mutex<Vec<SocketAddr>>>, connections: Arc<AtomicUsize>) {
     while let Ok((stream, _)) = listener.accept().await {
         let (replicas, connections) = (Arc::clone(&replicas), Arc::clone(&connections));
         tokio::spawn(async move {
-            for replica in replicas.iter() {
+            let replicas = replicas.lock().await.clone();
+            for replica in &replicas {
                 if let Ok(there) = TcpStream::connect(replica).await {
                     connections.fetch_add(1, Ordering::Relaxed);
                     return join(stream, there).await;

@@ -123,12 +123,27 @@ impl World {
 
     /// Starts the operator, with the state that an earlier one left.
     pub async fn start_operator(&self) -> Result<()> {
+        *self.operator.lock().await = Some(self.operator_on("operator-0", self.ports)?);
+        Ok(())
+    }
+
+    /// Starts a second replica of an operator that serves by TLS; new connections come to it first. Returns it and the port of
+    /// its metrics.
+    pub async fn start_replica(&self, name: &str) -> Result<(Daemon, u16)> {
+        let ports = [free_port()?, free_port()?];
+        let replica = self.operator_on(name, ports)?;
+        let secure = self.secure.as_ref().context("only those that serve by TLS can be several")?;
+        secure.prefer(([127, 0, 0, 1], ports[0]).into()).await;
+        Ok((replica, ports[1]))
+    }
+
+    fn operator_on(&self, name: &str, ports: [u16; 2]) -> Result<Daemon> {
         let mut command = Program::new(beside_this_test("smidge")?);
         command.arg("operator").args(&self.arguments);
         if self.secure.is_some() {
-            let [xds, metrics] = self.ports.map(|port| format!("127.0.0.1:{port}"));
+            let [xds, metrics] = ports.map(|port| format!("127.0.0.1:{port}"));
             command.args(["--xds-address", &xds, "--metrics", &metrics]);
-            command.env("POD_NAMESPACE", CONTROL_PLANE).env("POD_NAME", "operator-0");
+            command.env("POD_NAMESPACE", CONTROL_PLANE).env("POD_NAME", name);
         } else {
             command.arg("--xds-socket").arg(self.socket()).args(["--xds-group", &PROXY_UID.to_string()]);
             command.arg("--state").arg(self.folder.path().join("state"));
@@ -136,9 +151,8 @@ impl World {
         let account = self.folder.path().join("operator.kubeconfig");
         let kubeconfig = if self.secure.is_some() { &account } else { self.api.kubeconfig() };
         command.env("KUBECONFIG", kubeconfig).env("RUST_LOG", "info,smidge=debug");
-        let log = self.folder.path().join("operator.log");
-        *self.operator.lock().await = Some(Daemon::start("smidge operator", &command, &log)?);
-        Ok(())
+        let log = self.folder.path().join(if name == "operator-0" { "operator.log" } else { name });
+        Daemon::start("smidge operator", &command, &log)
     }
 
     /// `kill -9` to the operator.
@@ -153,11 +167,21 @@ impl World {
 
     /// The operator's metrics, where it serves by TLS.
     pub async fn metrics(&self) -> Result<String> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.ports[1])).await?;
+        self.metrics_at(self.ports[1]).await
+    }
+
+    /// The metrics of a replica.
+    pub async fn metrics_at(&self, port: u16) -> Result<String> {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
         stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n").await?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await?;
         Ok(answer)
+    }
+
+    /// Where a replica logs.
+    pub fn log_of(&self, replica: &str) -> PathBuf {
+        self.folder.path().join(replica)
     }
 
     /// Everything the operator has logged.

@@ -1,6 +1,11 @@
 //! On a cluster: objects come from the API server's watches, statuses go to it.
 
-use std::{io::ErrorKind, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io::ErrorKind,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use kube::{
     Client, Config as ClientConfig,
@@ -28,6 +33,7 @@ use crate::{
     plane::{Door, Plane, PlaneConfig, PlaneError},
     statuses::write_statuses,
     tls,
+    tunnel::Tunnels,
     watch::watches,
     webhook::{self, Webhook},
 };
@@ -55,6 +61,8 @@ pub struct Secure {
     pub namespace: String,
     /// What this replica is called; no other has that name.
     pub replica: String,
+    /// Where the other replicas reach this one.
+    pub ip: IpAddr,
     /// How long after a ConfigMap is written all pods may have it.
     pub propagation: Duration,
     /// How pods join; `None`: none does.
@@ -128,7 +136,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         Some(_) => Shared::default(),
         None => Shared::with(config.plane.authority()?),
     };
-    let door = door(&config, &client, &shared, &refusals).await?;
+    let (door, candidate) = door(&config, &client, &shared, &refusals).await?;
     // The watches need the plane's inbox, the plane the names of the watches: these are all kinds.
     let awaited = crate::watch::sources().chain(config.secure.is_some().then_some(Source::Root));
     let (plane, orders) = Plane::start(door, shared.clone(), awaited, limits, &shutdown)?;
@@ -143,9 +151,13 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
     if let Some(secure) = &config.secure {
         admit(secure, &client, &shared, &mut tasks, &shutdown).await?;
     }
-    let candidacy = config.secure.as_ref().map(|secure| {
-        let lifetime = config.plane.certificate_lifetime;
-        tokio::spawn(stand(secure, lifetime, &client, &shared, &plane, &mut tasks).run(shutdown.clone()))
+    let candidacy = config.secure.as_ref().zip(candidate).map(|(secure, (candidate, leadership))| {
+        let times = Times { propagation: secure.propagation, lifetime: config.plane.certificate_lifetime };
+        let namespace = secure.namespace.clone();
+        let (client, shared) = (client.clone(), shared.clone());
+        tasks.spawn(custody::keep(surroundings(client, namespace, times, shared, &plane, leadership.clone())));
+        tasks.spawn(tell_leadership(leadership, plane.messages.clone()));
+        tokio::spawn(candidate.run(shutdown.clone()))
     });
     shutdown.cancelled().await;
     tracing::info!("ending: proxies go on with what they have");
@@ -157,8 +169,16 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
     Ok(())
 }
 
-async fn door(config: &Config, client: &Client, shared: &Shared, refusals: &Arc<Refusals>) -> Result<Door, Error> {
-    let Some(secure) = &config.secure else { return Ok(Door::Socket(config.plane.socket.clone())) };
+/// Who wants to lead, and how it will be known who does.
+type Candidacy = (Candidate, watch::Receiver<Leadership>);
+
+async fn door(
+    config: &Config,
+    client: &Client,
+    shared: &Shared,
+    refusals: &Arc<Refusals>,
+) -> Result<(Door, Option<Candidacy>), Error> {
+    let Some(secure) = &config.secure else { return Ok((Door::Socket(config.plane.socket.clone()), None)) };
     let address = secure.address;
     let listener = TcpListener::bind(address).await.map_err(|source| Error::Xds { address, source })?;
     let name = format!("{XDS_SERVICE}.{}.svc", secure.namespace);
@@ -166,8 +186,13 @@ async fn door(config: &Config, client: &Client, shared: &Shared, refusals: &Arc<
     let tls = tls::server_config(Arc::new(serving), &["h2"]).map_err(PlaneError::from)?;
     let (pods, identities) = (shared.pods.clone(), shared.identities.clone());
     let review = Arc::new(ApiServerReview::new(client.clone()));
+    let port = listener.local_addr().map_or(address.port(), |bound| bound.port());
     tracing::info!(%address, name, "serving proxies by TLS");
-    Ok(Door::Tls(listener, tls, Arc::new(ByToken::new(review, pods, identities, refusals.clone()))))
+    let identify = Arc::new(ByToken::new(review, pods, identities, refusals.clone()));
+    let reached = SocketAddr::new(secure.ip, port);
+    let (candidate, leadership) = Candidate::new(client.clone(), &secure.namespace, &secure.replica, reached);
+    let tunnels = Tunnels::new(leadership.clone());
+    Ok((Door::Tls(listener, tls, identify, tunnels), Some((candidate, leadership))))
 }
 
 /// Lets pods join, if it is asked for.
@@ -193,28 +218,17 @@ async fn admit(
     Ok(())
 }
 
-/// A candidate for leader; the tasks follow it: the loop is told, and what the leader keeps is kept.
-fn stand(
-    secure: &Secure,
-    lifetime: Duration,
-    client: &Client,
-    shared: &Shared,
+fn surroundings(
+    client: Client,
+    namespace: String,
+    times: Times,
+    shared: Shared,
     plane: &Plane,
-    tasks: &mut JoinSet<()>,
-) -> Candidate {
-    let (candidate, leadership) = Candidate::new(client.clone(), &secure.namespace, &secure.replica);
-    tasks.spawn(custody::keep(custody::Surroundings {
-        client: client.clone(),
-        namespace: secure.namespace.clone(),
-        authority: shared.authority.clone(),
-        identities: shared.identities.clone(),
-        messages: plane.messages.clone(),
-        leadership: leadership.clone(),
-        acknowledged: plane.acknowledged.clone(),
-        times: Times { propagation: secure.propagation, lifetime },
-    }));
-    tasks.spawn(tell_leadership(leadership, plane.messages.clone()));
-    candidate
+    leadership: watch::Receiver<Leadership>,
+) -> custody::Surroundings {
+    let Shared { authority, identities, .. } = shared;
+    let (messages, acknowledged) = (plane.messages.clone(), plane.acknowledged.clone());
+    custody::Surroundings { client, namespace, authority, identities, messages, leadership, acknowledged, times }
 }
 
 /// The loop writes statuses only while this replica leads.

@@ -4,7 +4,7 @@
 //! Others take over once they have seen nothing new in the Lease for its whole duration, by their own clocks; a leader that
 //! could not renew it stops earlier than that, by its own.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use k8s_openapi::{
     api::coordination::v1::{Lease, LeaseSpec},
@@ -21,6 +21,9 @@ use tokio_util::sync::CancellationToken;
 /// The name of the Lease.
 pub const LEASE: &str = "smidge-leader";
 
+/// The annotation with the address at which the holder serves proxies.
+const ADDRESS: &str = "smidge.dev/xds-address";
+
 /// How long nobody else leads after a leader was last heard of.
 const DURATION: Duration = Duration::from_secs(15);
 /// How long after its last renewal a leader that cannot renew goes on.
@@ -36,13 +39,26 @@ pub enum Leadership {
     /// Nobody is known to lead.
     #[default]
     Unknown,
-    /// Another one leads: its name.
-    Other(String),
+    /// Another one leads.
+    Other {
+        /// Its name.
+        name: String,
+        /// Where it serves proxies, if it says so.
+        address: Option<SocketAddr>,
+    },
     /// This one leads.
     Own,
 }
 
 impl Leadership {
+    /// Where another replica that leads serves proxies.
+    pub fn elsewhere(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Other { address, .. } => *address,
+            _ => None,
+        }
+    }
+
     /// Whether this replica leads.
     pub fn is_own(&self) -> bool {
         *self == Self::Own
@@ -53,6 +69,8 @@ impl Leadership {
 pub struct Candidate {
     api: Api<Lease>,
     name: String,
+    /// Where it serves proxies.
+    address: SocketAddr,
     /// What was last seen in the Lease, and when it was first seen so.
     seen: Option<(Option<String>, Instant)>,
     told: watch::Sender<Leadership>,
@@ -68,11 +86,16 @@ enum Step {
 }
 
 impl Candidate {
-    /// A candidate of this name, which no other replica has, in this namespace.
-    pub fn new(client: Client, namespace: &str, name: &str) -> (Self, watch::Receiver<Leadership>) {
+    /// A candidate of this name, which no other replica has, in this namespace; `address`: where it serves proxies.
+    pub fn new(
+        client: Client,
+        namespace: &str,
+        name: &str,
+        address: SocketAddr,
+    ) -> (Self, watch::Receiver<Leadership>) {
         let (told, leadership) = watch::channel(Leadership::default());
         let api = Api::namespaced(client, namespace);
-        (Self { api, name: name.to_owned(), seen: None, told }, leadership)
+        (Self { api, name: name.to_owned(), address, seen: None, told }, leadership)
     }
 
     /// Stands for leader until `shutdown`; then gives it up, so that another one leads at once.
@@ -100,7 +123,7 @@ impl Candidate {
             let begun = Instant::now();
             match timeout_at(renewed + DEADLINE, self.attempt()).await {
                 Ok(true) => renewed = begun,
-                Ok(false) if matches!(*self.told.borrow(), Leadership::Other(_)) => return,
+                Ok(false) if matches!(*self.told.borrow(), Leadership::Other { .. }) => return,
                 _ => {}
             }
         }
@@ -130,8 +153,8 @@ impl Candidate {
         };
         self.note(&lease);
         match self.step(lease.spec.as_ref()) {
-            Step::Wait(other) => {
-                self.tell(Leadership::Other(other));
+            Step::Wait(name) => {
+                self.tell(Leadership::Other { name, address: address_in(&lease) });
                 Ok(false)
             }
             Step::Write => {
@@ -171,7 +194,10 @@ impl Candidate {
             lease_transitions: Some(transitions + i32::from(before.is_some() && same.is_none())),
             ..LeaseSpec::default()
         };
-        Lease { metadata: ObjectMeta { name: Some(LEASE.to_owned()), ..metadata }, spec: Some(spec) }
+        let mut annotations = metadata.annotations.unwrap_or_default();
+        annotations.insert(ADDRESS.to_owned(), self.address.to_string());
+        let (name, annotations) = (Some(LEASE.to_owned()), Some(annotations));
+        Lease { metadata: ObjectMeta { name, annotations, ..metadata }, spec: Some(spec) }
     }
 
     /// Only if it is still ours, as the version says.
@@ -195,7 +221,7 @@ impl Candidate {
             if is_news {
                 match &leadership {
                     Leadership::Own => tracing::info!("this replica leads"),
-                    Leadership::Other(name) => tracing::info!(leader = name, "another replica leads"),
+                    Leadership::Other { name, .. } => tracing::info!(leader = name, "another replica leads"),
                     Leadership::Unknown => tracing::info!("this replica does not lead"),
                 }
                 *now = leadership;
@@ -203,4 +229,8 @@ impl Candidate {
             is_news
         });
     }
+}
+
+fn address_in(lease: &Lease) -> Option<SocketAddr> {
+    lease.metadata.annotations.as_ref()?.get(ADDRESS)?.parse().ok()
 }

@@ -24,6 +24,7 @@ mod socket;
 pub mod standalone;
 mod statuses;
 pub mod tls;
+mod tunnel;
 mod watch;
 pub mod webhook;
 

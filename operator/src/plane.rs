@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, path::PathBuf, sync::Arc, time::Duration};
 
-use futures::StreamExt;
+use futures::{Stream, StreamExt};
 use rustls::ServerConfig;
 use smidge_mesh::TrustBundle;
 use smidge_report::Limits as StatusLimits;
@@ -23,6 +23,7 @@ use crate::{
     socket::{self, Socket},
     statuses::{Order, Statuses},
     tls,
+    tunnel::Tunnels,
 };
 
 /// How long nothing is accepted after a connection could not be.
@@ -75,7 +76,7 @@ pub(crate) enum Door {
     /// By this socket, which decides who may open it: what they say is believed.
     Socket(Socket),
     /// By TLS, and they are identified.
-    Tls(TcpListener, Arc<ServerConfig>, Arc<dyn Identify>),
+    Tls(TcpListener, Arc<ServerConfig>, Arc<dyn Identify>, Tunnels),
 }
 
 /// A control plane that runs.
@@ -131,18 +132,19 @@ fn open(door: Door, hub: &Arc<Hub>, shutdown: &CancellationToken) -> Result<Join
             tracing::info!(socket = %socket.path.display(), "serving proxies");
             tokio::spawn(serve_on(listener, socket, hub, shutdown))
         }
-        Door::Tls(listener, config, identify) => tokio::spawn(serve_tls(listener, config, identify, hub, shutdown)),
+        Door::Tls(listener, config, identify, tunnels) => {
+            let incoming = Box::pin(tls::incoming_unless(listener, config, Some(tunnels)));
+            tokio::spawn(serve_tls(incoming, identify, hub, shutdown))
+        }
     })
 }
 
 async fn serve_tls(
-    listener: TcpListener,
-    config: Arc<ServerConfig>,
+    incoming: impl Stream<Item = Result<tls::Connection, Infallible>> + Send + 'static,
     identify: Arc<dyn Identify>,
     hub: Arc<Hub>,
     shutdown: CancellationToken,
 ) {
-    let incoming = Box::pin(tls::incoming(listener, config));
     if let Err(error) = serve(hub, identify, incoming, shutdown.clone()).await {
         tracing::error!(error = &error as &dyn std::error::Error, "the server ended");
         shutdown.cancel();

@@ -7,9 +7,12 @@ mod support;
 use std::{sync::Arc, time::Duration};
 
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::Secret;
-use futures::stream::{BoxStream, StreamExt};
+use futures::{
+    future::{BoxFuture, FutureExt, ready},
+    stream::{BoxStream, StreamExt},
+};
 use smidge_xds::{Epoch, Name, ProxyChange, ProxyId, Resource, TypeUrl, Update};
-use smidge_xds_server::{Limits, NoResolver, Resolve};
+use smidge_xds_server::{Admitted, Identify, Limits, NoResolver, Peer, Resolve};
 use support::{
     PROXY, TestServer,
     client::{Stream, acknowledge, names},
@@ -17,7 +20,8 @@ use support::{
 };
 use tokio::time::timeout;
 use tokio_stream::wrappers::WatchStream;
-use tonic::Code;
+use tokio_util::sync::CancellationToken;
+use tonic::{Code, Status};
 
 fn start(limits: Limits) -> TestServer {
     TestServer::start(limits, Arc::new(NoResolver))
@@ -53,6 +57,28 @@ async fn the_stream_of_a_proxy_that_is_gone_ends() {
     stream.next().await.unwrap();
     server.update(Update { proxies: vec![ProxyChange::Remove(PROXY.into())], ..Update::default() });
     assert_eq!(stream.next().await.unwrap_err().code(), Code::NotFound);
+}
+
+/// Believes everybody, until it does not any more.
+struct Until(CancellationToken);
+
+impl Identify for Until {
+    fn identify<'a>(&'a self, peer: Peer<'a>) -> BoxFuture<'a, Result<Admitted, Status>> {
+        let (proxy, over) = (ProxyId::from(peer.node.id.as_str()), self.0.clone().cancelled_owned());
+        let ended = over.map(|()| Status::unauthenticated("the token expires")).boxed();
+        ready(Ok(Admitted { proxy, ended })).boxed()
+    }
+}
+
+#[tokio::test]
+async fn a_stream_ends_when_what_proved_its_proxy_counts_no_longer() {
+    let over = CancellationToken::new();
+    let mut server = TestServer::identified_by(Arc::new(Until(over.clone())));
+    server.publish_proxy(PROXY);
+    let mut stream = Stream::open(&server, PROXY, TypeUrl::Cluster, &[]).await.unwrap();
+    stream.next().await.unwrap();
+    over.cancel();
+    assert_eq!(stream.next().await.unwrap_err().code(), Code::Unauthenticated);
 }
 
 #[tokio::test]

@@ -12,8 +12,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Who is awaited.
 #[derive(Debug, Default)]
 pub(crate) struct Arrivals {
-    missing: HashSet<ProxyId>,
+    /// Ready pods, and the proxies that are there.
+    ready: HashSet<ProxyId>,
     connected: HashSet<ProxyId>,
+    missing: HashSet<ProxyId>,
     deadline: Option<Instant>,
     complete: bool,
 }
@@ -26,8 +28,12 @@ impl Arrivals {
 
     /// A pod is there, Ready or not; only Ready ones are waited for.
     pub(crate) fn expect(&mut self, proxy: &ProxyId, is_ready: bool) {
-        if self.complete {
-        } else if is_ready && !self.connected.contains(proxy) {
+        if is_ready {
+            self.ready.insert(proxy.clone());
+        } else {
+            self.ready.remove(proxy);
+        }
+        if !self.complete && is_ready && !self.connected.contains(proxy) {
             self.missing.insert(proxy.clone());
         } else {
             self.missing.remove(proxy);
@@ -36,10 +42,18 @@ impl Arrivals {
 
     /// A proxy is there, or not.
     pub(crate) fn arrive(&mut self, proxy: &ProxyId, is_connected: bool) {
-        if is_connected && !self.complete {
+        if is_connected {
             self.missing.remove(proxy);
             self.connected.insert(proxy.clone());
+        } else {
+            self.connected.remove(proxy);
         }
+    }
+
+    /// Who begins to lead waits for those that another one has had.
+    pub(crate) fn restart(&mut self, now: Instant) {
+        self.missing = self.ready.difference(&self.connected).cloned().collect();
+        (self.deadline, self.complete) = (Some(now + PATIENCE), false);
     }
 
     /// Whether it is known what the proxies have.
@@ -56,7 +70,8 @@ impl Arrivals {
     pub(crate) fn conclude(&mut self, now: Instant) -> bool {
         let ends = self.deadline().is_some_and(|deadline| self.missing.is_empty() || deadline <= now);
         if ends {
-            *self = Self { complete: true, ..Self::default() };
+            self.missing.clear();
+            self.complete = true;
         }
         ends
     }
@@ -87,5 +102,10 @@ mod tests {
         assert!(!arrivals.conclude(now));
         assert!(arrivals.conclude(now + PATIENCE));
         assert_eq!(arrivals.deadline(), None);
+        arrivals.arrive(&ProxyId::from("web.shop"), true);
+        arrivals.restart(now);
+        assert!(!arrivals.are_complete() && !arrivals.conclude(now), "a new leader waits for it again");
+        arrivals.arrive(&ProxyId::from("dead.shop"), true);
+        assert!(arrivals.conclude(now));
     }
 }

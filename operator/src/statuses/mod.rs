@@ -90,6 +90,7 @@ impl Statuses {
     /// Writes from now on, or no more. Who begins to lead looks at everything.
     pub(crate) fn lead(&mut self, leads: bool, engine: &Engine) {
         if leads && !self.leads {
+            self.arrivals.restart(Instant::now());
             self.touch(engine.objects().cloned().collect::<Vec<_>>());
         }
         self.leads = leads;

@@ -24,7 +24,7 @@ use envoy_types::pb::{
 };
 use prost::Message;
 use smidge_xds::{Change, Epoch, LayerChange, Name, ProxyChange, ProxyId, Resource, TypeUrl, Update, WorkloadId};
-use smidge_xds_server::{Hub, Limits, NodeId, ProxyReport, Resolve, serve};
+use smidge_xds_server::{Hub, Identify, Limits, NoResolver, NodeId, ProxyReport, Resolve, serve};
 use tokio::{net::UnixListener, task::JoinHandle, time::timeout};
 use tokio_stream::wrappers::UnixListenerStream;
 use tokio_util::sync::CancellationToken;
@@ -46,11 +46,20 @@ impl TestServer {
         Self::start_in(tempfile::tempdir().unwrap(), limits, resolver)
     }
 
+    /// One that asks who it is.
+    pub(crate) fn identified_by(identify: Arc<dyn Identify>) -> Self {
+        Self::begin(tempfile::tempdir().unwrap(), Limits::default(), Arc::new(NoResolver), identify)
+    }
+
     fn start_in(dir: tempfile::TempDir, limits: Limits, resolver: Arc<dyn Resolve>) -> Self {
+        Self::begin(dir, limits, resolver, Arc::new(NodeId))
+    }
+
+    fn begin(dir: tempfile::TempDir, limits: Limits, resolver: Arc<dyn Resolve>, identify: Arc<dyn Identify>) -> Self {
         let hub = Hub::new(limits, resolver);
         let listener = UnixListener::bind(dir.path().join("xds.sock")).unwrap();
         let shutdown = CancellationToken::new();
-        let serving = serve(hub.clone(), Arc::new(NodeId), UnixListenerStream::new(listener), shutdown.clone());
+        let serving = serve(hub.clone(), identify, UnixListenerStream::new(listener), shutdown.clone());
         let task = tokio::spawn(serving);
         Self { hub, shutdown, task, dir, epoch: Epoch::default(), reports: BTreeMap::new() }
     }
