@@ -170,6 +170,9 @@ catalogue! {
     "SMI0504" UNKNOWN_MTLS Warning - "UnknownMtls":
         "A namespace's label `smidge.dev/mtls` is neither strict nor permissive; what the mesh says holds."
         "Write one of the two.";
+    "SMI0505" POD_SECURITY Warning - "PodSecurity":
+        "A meshed namespace enforces the Pod Security level baseline or restricted, which refuses the init container that redirects traffic: new pods are not created."
+        "Label the namespace `pod-security.kubernetes.io/enforce: privileged`; `warn` and `audit` may stay.";
     "SMI0601" INGRESS_NO_BACKENDS Error Accepted "NoBackends":
         "No backend is named, so nothing is opened."
         "Name at least one Service and its port.";

@@ -19,6 +19,11 @@ const MODE: &str = "smidge.dev/mode";
 /// The label that says whether its pods accept connections without mTLS.
 const MTLS: &str = "smidge.dev/mtls";
 
+/// The label by which the API server refuses pods.
+const POD_SECURITY: &str = "pod-security.kubernetes.io/enforce";
+/// The levels of Pod Security that do not permit NET_ADMIN, which the redirect needs.
+const REFUSING: [&str; 2] = ["baseline", "restricted"];
+
 /// The facts about a Namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamespaceFacts {
@@ -41,13 +46,9 @@ impl Digest for Namespace {
         let mut problems = Vec::new();
         let mode = label(MODE).and_then(|text| said(text, mode_named(text), unknown_mode, &mut problems));
         let mtls = label(MTLS).and_then(|text| said(text, mtls_named(text), unknown_mtls, &mut problems));
-        Fact::Namespace(Arc::new(NamespaceFacts {
-            origin,
-            meshed: label(INJECT) == Some("enabled"),
-            mode,
-            mtls,
-            problems,
-        }))
+        let meshed = label(INJECT) == Some("enabled");
+        problems.extend(label(POD_SECURITY).filter(|level| meshed && REFUSING.contains(level)).map(refused));
+        Fact::Namespace(Arc::new(NamespaceFacts { origin, meshed, mode, mtls, problems }))
     }
 }
 
@@ -57,6 +58,11 @@ fn said<T>(text: &str, known: Option<T>, unknown: fn(&str) -> Problem, problems:
         problems.push(unknown(text));
     }
     known
+}
+
+fn refused(level: &str) -> Problem {
+    let message = format!("level {level} refuses the init container that redirects traffic, and with it every new pod");
+    Problem::new(codes::POD_SECURITY, format!("metadata.labels[{POD_SECURITY}]"), message)
 }
 
 fn unknown_mtls(text: &str) -> Problem {
