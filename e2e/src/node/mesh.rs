@@ -1,4 +1,4 @@
-//! Smidge on the cluster, as a user installs it: `smidge install` with the images of the tests.
+//! Smidge on the cluster, as a user installs it: by `smidge install`.
 
 use std::{env, path::PathBuf};
 
@@ -19,6 +19,10 @@ impl Node {
 
     /// `smidge install`: comes back when the control plane is available.
     pub async fn install(&self) -> Result<()> {
+        if self.is_own() {
+            // Its images have the names that users' manifests give them.
+            return self.smidge(&["install"]).await.map(drop);
+        }
         let [own, proxy, redirect] = ["smidge", "envoy", "smidge-redirect"].map(Self::image);
         let images = ["--image", &own, "--proxy-image", &proxy, "--redirect-image", &redirect];
         self.smidge(&[&["install"], &images[..]].concat()).await.map(drop)

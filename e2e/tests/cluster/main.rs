@@ -2,3 +2,4 @@
 
 mod a_labelled_namespace_is_in_the_mesh;
 mod the_node_is_a_real_cluster;
+mod the_readme_holds_on_a_cluster;

@@ -17,11 +17,12 @@ const SHOWN: usize = 3;
 pub(super) async fn namespaces(client: &Client) -> Result<Vec<Finding>, kube::Error> {
     let all: Api<Namespace> = Api::all(client.clone());
     let meshed = all.list(&ListParams::default().labels(&format!("{LABEL}=enabled"))).await?;
-    if meshed.items.is_empty() {
+    let staying: Vec<&Namespace> = meshed.iter().filter(|of| of.metadata.deletion_timestamp.is_none()).collect();
+    if staying.is_empty() {
         let why = format!("label one: kubectl label namespace <name> {LABEL}=enabled");
         return Ok(vec![Finding::doubtful("no namespace is in the mesh", why)]);
     }
-    let of_each = try_join_all(meshed.items.iter().map(|namespace| one(client, namespace))).await?;
+    let of_each = try_join_all(staying.into_iter().map(|namespace| one(client, namespace))).await?;
     Ok(of_each.concat())
 }
 
