@@ -81,6 +81,21 @@ async fn an_audit_counts_and_logs_what_would_be_refused(shop: &Shop) -> Result<(
         holds(told && audited(&log, "audit_tcp") > 0, || format!("{log:?}"))
     })
     .await?;
+    // Nor does a caller without an identity get by unseen.
+    let before = shop.counted(SHADOW_DENIED).await?;
+    ensure!(shop.call_from_outside(&shop.stranger, "/unknown").await?["status"] == 200);
+    ensure!(shop.counted(SHADOW_DENIED).await? > before, "a plaintext request was not counted");
+    let address = format!("{}:", shop.stranger.pod.ips()[0]);
+    let is_strangers = |line: &Value| {
+        line["path"] == "/unknown"
+            && line["audit_http"] == "denied"
+            && line["source_address"].as_str().is_some_and(|from| from.starts_with(&address))
+    };
+    eventually("line in the access log", SOON, async || {
+        let log = shop.access_log()?;
+        holds(log.iter().any(is_strangers), || format!("{log:?}"))
+    })
+    .await?;
     let log = shop.access_log()?;
     let line = log.iter().find(|line| line["path"] == "/audited").cloned().unwrap_or_default();
     ensure!(line["source_identity"] == "spiffe://cluster.local/ns/modes/sa/thief", "{line}");

@@ -12,6 +12,10 @@ const ROUTES: Slot = (Kind::HttpRouteGroup, "a", 0);
 const SLICE: Slot = (Kind::EndpointSlice, "a", 1);
 const POD: Slot = (Kind::Pod, "a", 1);
 
+const INGRESS: Slot = (Kind::IngressBackend, "b", 0);
+/// Of the Service whose pods [`INGRESS`] lets in, in its form 1.
+const GUESTS: Slot = (Kind::EndpointSlice, "b", 2);
+
 /// A world without compound splits: one split, one target with its routes, and all the rest.
 fn world() -> Engine {
     let mut engine = Engine::default();
@@ -59,6 +63,17 @@ fn an_epoch_moves_with_what_the_object_refers_to() {
 fn endpoint_churn_moves_no_epoch() {
     assert!(!moves(SPLIT, event(SLICE, Some(1))));
     assert!(!moves(TARGET, event(SLICE, Some(1))));
+}
+
+#[test]
+fn the_pods_of_a_source_come_and_go_without_moving_an_epoch() {
+    let mut engine = world();
+    engine.apply([event(INGRESS, Some(1))]);
+    let before = epoch_of(&engine, INGRESS);
+    let step = engine.apply([event(GUESTS, Some(2))]);
+    assert!(!step.update.workloads.is_empty(), "nothing about callers was published: the test would say nothing");
+    assert_eq!(epoch_of(&engine, INGRESS), before);
+    assert!(moves(INGRESS, event(INGRESS, Some(2))));
 }
 
 #[test]
