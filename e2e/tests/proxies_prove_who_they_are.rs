@@ -117,6 +117,14 @@ async fn the_next_stream_takes_the_rotated_token_and_an_absent_api_server_ends_n
     .await
 }
 
+/// A pod that was injected; no kubelet runs it.
+const SIDECAR: &str = r#"
+apiVersion: v1
+kind: Pod
+metadata: {name: left, namespace: kept}
+spec: {automountServiceAccountToken: false, containers: [{name: smidge-proxy, image: envoy}]}
+"#;
+
 #[tokio::test]
 async fn what_the_leader_keeps_is_put_right_again() -> Result<()> {
     let world = World::start_secure("kept", &[], &[]).await?;
@@ -152,7 +160,11 @@ async fn what_the_leader_keeps_is_put_right_again() -> Result<()> {
     eventually("caBundle again", SOON, async || holds(bundle().await? == right, String::new)).await?;
     api.delete(hook).await?;
 
+    api.apply(SIDECAR).await?;
     api.kubectl(&["label", "namespace", "kept", "smidge.dev/inject-"]).await?;
+    api.kubectl(&["patch", "configmap", "smidge-trust", "-n", "kept", "--type=merge", "-p", edit]).await?;
+    eventually("the edit undone, since a sidecar is left", SOON, is_right).await?;
+    api.kubectl(&["delete", "pod", "-n", "kept", "left", "--force"]).await?;
     eventually("no ConfigMap", SOON, async || {
         holds(trust(api, "kept").await.is_err(), || "it is still there".to_owned())
     })

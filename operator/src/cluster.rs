@@ -30,6 +30,7 @@ use crate::{
     },
     leader::{Candidate, Leadership},
     message::{Message, Source},
+    metrics::Gauges,
     plane::{Door, Plane, PlaneConfig, PlaneError},
     statuses::write_statuses,
     tls,
@@ -131,7 +132,8 @@ pub enum Error {
 pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Error> {
     let (client, address) = connect().await?;
     let metrics = listen(config.metrics).await?;
-    let (refusals, limits) = (Arc::new(Refusals::default()), Limits::default());
+    let (refusals, admissions, limits) =
+        (Arc::new(Refusals::default()), Arc::<webhook::Counters>::default(), Limits::default());
     let shared = match &config.secure {
         Some(_) => Shared::default(),
         None => Shared::with(config.plane.authority()?),
@@ -146,10 +148,11 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
     }
     tasks.spawn(write_statuses(client.clone(), orders, plane.messages.clone()));
     if let Some(listener) = metrics {
-        tasks.spawn(endpoint::serve(listener, plane.numbers.clone(), plane.hub.counters().clone(), refusals));
+        let (numbers, server) = (plane.numbers.clone(), plane.hub.counters().clone());
+        tasks.spawn(endpoint::serve(listener, Gauges { numbers, server, refusals, webhook: admissions.clone() }));
     }
-    if let Some(secure) = &config.secure {
-        admit(secure, &client, &shared, &mut tasks, &shutdown).await?;
+    if let Some((secure, webhook)) = config.secure.as_ref().and_then(|secure| Some((secure, secure.webhook.clone()?))) {
+        tasks.spawn(admit(&secure.namespace, webhook, &client, &shared, admissions, &shutdown).await?);
     }
     let candidacy = config.secure.as_ref().zip(candidate).map(|(secure, (candidate, leadership))| {
         let times = Times { propagation: secure.propagation, lifetime: config.plane.certificate_lifetime };
@@ -195,27 +198,29 @@ async fn door(
     Ok((Door::Tls(listener, tls, identify, tunnels), Some((candidate, leadership))))
 }
 
-/// Lets pods join, if it is asked for.
+/// Lets pods join: what comes back goes on for ever.
 async fn admit(
-    secure: &Secure,
+    namespace: &str,
+    WebhookConfig { address, settings }: WebhookConfig,
     client: &Client,
     shared: &Shared,
-    tasks: &mut JoinSet<()>,
+    counters: Arc<webhook::Counters>,
     shutdown: &CancellationToken,
-) -> Result<(), Error> {
-    let Some(WebhookConfig { address, settings }) = secure.webhook.clone() else { return Ok(()) };
+) -> Result<impl Future<Output = ()> + use<>, Error> {
     let listener = TcpListener::bind(address).await.map_err(|source| Error::Webhook { address, source })?;
-    let name = format!("{WEBHOOK_SERVICE}.{}.svc", secure.namespace);
+    let name = format!("{WEBHOOK_SERVICE}.{namespace}.svc");
     let serving = Serving::keep(shared.authority.clone(), vec![name.clone()]);
-    let settings = Settings { control_plane: secure.namespace.clone(), ..settings };
+    let settings = Settings { control_plane: namespace.to_owned(), ..settings };
     let told = Told { settings: watch::Sender::new(Arc::new(settings.clone())), namespaces: watch::Sender::default() };
     let (wanted, namespaces) = (told.settings.subscribe(), told.namespaces.subscribe());
-    let webhook = Webhook { settings: wanted, namespaces, counters: Arc::default() };
-    tasks.spawn(follow(client.clone(), settings, told));
-    tracing::info!(%address, name, "pods may join");
+    let webhook = Webhook { settings: wanted, namespaces, counters };
     let tls = tls::server_config(Arc::new(serving), &webhook::PROTOCOLS).map_err(PlaneError::from)?;
-    tasks.spawn(webhook::serve(listener, tls, webhook, shutdown.clone()));
-    Ok(())
+    tracing::info!(%address, name, "pods may join");
+    let (followed, served) =
+        (follow(client.clone(), settings, told), webhook::serve(listener, tls, webhook, shutdown.clone()));
+    Ok(async move {
+        let ((), ()) = tokio::join!(followed, served);
+    })
 }
 
 fn surroundings(
@@ -227,8 +232,18 @@ fn surroundings(
     leadership: watch::Receiver<Leadership>,
 ) -> custody::Surroundings {
     let Shared { authority, identities, .. } = shared;
-    let (messages, acknowledged) = (plane.messages.clone(), plane.acknowledged.clone());
-    custody::Surroundings { client, namespace, authority, identities, messages, leadership, acknowledged, times }
+    let (messages, acknowledged, numbers) = (plane.messages.clone(), plane.acknowledged.clone(), plane.numbers.clone());
+    custody::Surroundings {
+        client,
+        namespace,
+        authority,
+        identities,
+        messages,
+        leadership,
+        acknowledged,
+        numbers,
+        times,
+    }
 }
 
 /// The loop writes statuses only while this replica leads.

@@ -3,18 +3,14 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use smidge_xds_server::Counters;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{TcpListener, TcpStream},
-    sync::{Semaphore, watch},
+    sync::Semaphore,
     time::timeout,
 };
 
-use crate::{
-    identity::callers::Refusals,
-    metrics::{Numbers, render, render_refusals},
-};
+use crate::metrics::{Gauges, Numbers, render};
 
 /// How long a request may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -24,12 +20,7 @@ const HEAD_LIMIT: u64 = 16 << 10;
 const CONCURRENT: usize = 32;
 
 /// Answers until it is dropped.
-pub(crate) async fn serve(
-    listener: TcpListener,
-    numbers: watch::Receiver<Numbers>,
-    counters: Arc<Counters>,
-    refusals: Arc<Refusals>,
-) {
+pub(crate) async fn serve(listener: TcpListener, gauges: Gauges) {
     let places = Arc::new(Semaphore::new(CONCURRENT));
     loop {
         let place = Arc::clone(&places).acquire_owned().await;
@@ -38,33 +29,33 @@ pub(crate) async fn serve(
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
-        let (numbers, counters, refusals) = (numbers.borrow().clone(), Arc::clone(&counters), Arc::clone(&refusals));
+        let gauges = gauges.clone();
         tokio::spawn(async move {
             let _place = place;
             // The client has gone, or was too slow: its own matter.
-            let _ = timeout(PATIENCE, answer(stream, &numbers, &counters, &refusals)).await;
+            let _ = timeout(PATIENCE, answer(stream, &gauges)).await;
         });
     }
 }
 
-async fn answer(mut stream: TcpStream, numbers: &Numbers, counters: &Counters, refusals: &Refusals) -> io::Result<()> {
+async fn answer(mut stream: TcpStream, gauges: &Gauges) -> io::Result<()> {
     let (reader, mut writer) = stream.split();
     let mut lines = BufReader::new(reader.take(HEAD_LIMIT)).lines();
     let request = lines.next_line().await?.unwrap_or_default();
     // The head is read to its end: closing on unread bytes would reset the connection under the answer.
     while lines.next_line().await?.is_some_and(|line| !line.is_empty()) {}
-    let (status, body) = respond(&request, numbers, counters, refusals);
+    let (status, body) = respond(&request, gauges);
     let length = body.len();
     let head = format!("HTTP/1.1 {status}\r\ncontent-type: text/plain; version=0.0.4\r\ncontent-length: {length}\r\n");
     writer.write_all(format!("{head}connection: close\r\n\r\n{body}").as_bytes()).await?;
     writer.shutdown().await
 }
 
-fn respond(request: &str, numbers: &Numbers, counters: &Counters, refusals: &Refusals) -> (&'static str, String) {
+fn respond(request: &str, gauges: &Gauges) -> (&'static str, String) {
     match request.split(' ').take(2).collect::<Vec<_>>()[..] {
-        ["GET", "/metrics"] => ("200 OK", render(numbers, counters) + &render_refusals(refusals)),
+        ["GET", "/metrics"] => ("200 OK", render(gauges)),
         ["GET", "/livez"] => ("200 OK", "ok\n".to_owned()),
-        ["GET", "/readyz"] => readiness(numbers),
+        ["GET", "/readyz"] => readiness(&gauges.numbers.borrow()),
         _ => ("404 Not Found", "there are /metrics, /readyz and /livez\n".to_owned()),
     }
 }
@@ -90,13 +81,12 @@ mod tests {
     use smidge_compiler::Kind;
 
     use super::*;
-    use crate::message::Source;
+    use crate::{message::Source, metrics::tests::gauges};
 
     async fn ask(numbers: Numbers, path: &str) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (_numbers, numbers) = watch::channel(numbers);
-        let server = tokio::spawn(serve(listener, numbers, Arc::default(), Arc::default()));
+        let server = tokio::spawn(serve(listener, gauges(numbers)));
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).await.unwrap();
         let mut answer = String::new();

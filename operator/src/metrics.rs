@@ -1,12 +1,13 @@
 //! Numbers for operators: what the loop and the server have done, as Prometheus text.
 
-use std::fmt::Write;
+use std::{fmt::Write, sync::Arc};
 
 use smidge_compiler::Kind;
 use smidge_engine::Counters;
 use smidge_xds_server::Counters as ServerCounters;
+use tokio::sync::watch;
 
-use crate::{identity::callers::Refusals, message::Source};
+use crate::{identity::callers::Refusals, message::Source, webhook::Counters as WebhookCounters};
 
 /// What the loop tells of itself.
 #[derive(Clone, Debug, Default)]
@@ -19,11 +20,22 @@ pub(crate) struct Numbers {
     pub(crate) missing: Vec<Kind>,
 }
 
+/// Where all numbers come from. A clone looks at the same.
+#[derive(Clone, Debug)]
+pub(crate) struct Gauges {
+    pub(crate) numbers: watch::Receiver<Numbers>,
+    pub(crate) server: Arc<ServerCounters>,
+    pub(crate) refusals: Arc<Refusals>,
+    pub(crate) webhook: Arc<WebhookCounters>,
+}
+
 /// The text format of Prometheus
 /// (<https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format>).
-pub(crate) fn render(numbers: &Numbers, server: &ServerCounters) -> String {
-    let engine = engine_rows(&numbers.engine);
-    let rows = engine.into_iter().map(|(name, help, value)| (format!("smidge_{name}_total"), help, "counter", value));
+pub(crate) fn render(of: &Gauges) -> String {
+    let numbers = of.numbers.borrow().clone();
+    let total =
+        |prefix: &'static str| move |(name, help, value)| (format!("{prefix}{name}_total"), help, "counter", value);
+    let engine = engine_rows(&numbers.engine).into_iter().map(total("smidge_"));
     let missing = numbers.missing.len() as u64;
     let missing = (
         "smidge_missing_kinds".to_owned(),
@@ -31,20 +43,21 @@ pub(crate) fn render(numbers: &Numbers, server: &ServerCounters) -> String {
         "gauge",
         missing,
     );
-    let served = server.read().into_iter().map(|(name, help, value)| match name {
-        "streams" => ("smidge_xds_streams".to_owned(), help, "gauge", value),
-        _ => (format!("smidge_xds_{name}_total"), help, "counter", value),
+    let served = of.server.read().into_iter().map(|row| match row {
+        ("streams", help, value) => ("smidge_xds_streams".to_owned(), help, "gauge", value),
+        row => total("smidge_xds_")(row),
     });
+    let admitted = of.webhook.read().into_iter().map(total("smidge_webhook_"));
     let mut text = String::new();
-    for (name, help, kind, value) in rows.chain([missing]).chain(served) {
+    for (name, help, kind, value) in engine.chain([missing]).chain(served).chain(admitted) {
         // Writing to a String cannot fail.
         let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n");
     }
-    text
+    text + &refused(&of.refusals)
 }
 
 /// Why proxies were refused, by reason.
-pub(crate) fn render_refusals(refusals: &Refusals) -> String {
+fn refused(refusals: &Refusals) -> String {
     let name = "smidge_xds_refused_total";
     let mut text =
         format!("# HELP {name} Streams refused because of who opened them, by reason.\n# TYPE {name} counter\n");
@@ -70,13 +83,19 @@ fn engine_rows(counters: &Counters) -> [(&'static str, &'static str, u64); 9] {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// What is shown of these numbers, when nothing else has happened.
+    pub(crate) fn gauges(numbers: Numbers) -> Gauges {
+        let numbers = watch::Sender::new(numbers).subscribe();
+        Gauges { numbers, server: Arc::default(), refusals: Arc::default(), webhook: Arc::default() }
+    }
 
     #[test]
     fn every_metric_is_documented() {
         let page = include_str!("../../docs/metrics.md");
-        let text = render(&Numbers::default(), &ServerCounters::default()) + &render_refusals(&Refusals::default());
+        let text = render(&gauges(Numbers::default()));
         let names: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
         let missing: Vec<_> = names.iter().filter(|name| !page.contains(&format!("`{name}`"))).collect();
         assert!(!names.is_empty() && missing.is_empty(), "not in docs/metrics.md: {missing:?}");
@@ -85,7 +104,7 @@ mod tests {
     #[test]
     fn metrics_say_how_much_the_incremental_state_has_drifted() {
         let numbers = Numbers { engine: Counters { drift: 3, ..Counters::default() }, ..Numbers::default() };
-        let text = render(&numbers, &ServerCounters::default());
+        let text = render(&gauges(numbers));
         assert!(text.contains("# TYPE smidge_drift_total counter\nsmidge_drift_total 3\n"), "{text}");
         assert!(text.contains("# TYPE smidge_xds_streams gauge\nsmidge_xds_streams 0\n"), "{text}");
     }

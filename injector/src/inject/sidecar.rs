@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::wishes::Wishes;
 use crate::{
-    PROXY, PROXY_UID, READY_PORT, REDIRECT, Redirect, Resources, Settings, redirect_rules,
+    METRICS_PORT, PROXY, PROXY_UID, READY_PORT, REDIRECT, Redirect, Resources, Settings, redirect_rules,
     trust::{TOKEN, TOKEN_AUDIENCE, TOKEN_SECONDS, TRUST_CONFIG_MAP, VOLUME, VOLUME_PATH},
 };
 
@@ -35,6 +35,8 @@ pub(super) fn proxy(settings: &Settings, wishes: &Wishes, spec: &PodSpec, bootst
             field("POD_NAMESPACE", "metadata.namespace"),
             field("POD_IP", "status.podIP"),
         ],
+        // By this name a PodMonitor finds the pods that have a sidecar.
+        "ports": [{"name": "smidge-metrics", "containerPort": METRICS_PORT, "protocol": "TCP"}],
         "startupProbe": {"httpGet": ready, "periodSeconds": 1, "timeoutSeconds": 1, "failureThreshold": START_SECONDS},
         "readinessProbe": {"httpGet": ready, "periodSeconds": 5, "timeoutSeconds": 2, "failureThreshold": 3},
         "securityContext": security(spec, PROXY_UID, None),

@@ -24,7 +24,7 @@ const OWNER: (&str, &str) = ("app.kubernetes.io/managed-by", "smidge");
 pub(super) enum Act {
     /// Write it.
     Write(String),
-    /// The namespace has left the mesh.
+    /// The namespace has left the mesh, and its last sidecar is gone.
     Delete(String),
 }
 
@@ -36,10 +36,12 @@ impl Act {
     }
 }
 
-/// All that is to be done, so that each meshed namespace has this bundle.
-pub(super) fn acts(mirrors: &Mirrors, bundle: &TrustBundle) -> Vec<Act> {
+/// All that is to be done, so that each namespace of the mesh has this bundle, and each that has left it as long as it
+/// `has_sidecars`: without the ConfigMap the kubelet would not renew their tokens either, which lie in the same volume.
+pub(super) fn acts(mirrors: &Mirrors, bundle: &TrustBundle, has_sidecars: impl Fn(&str) -> bool) -> Vec<Act> {
     let maps = mirrors.maps();
-    compare(&mirrors.namespaces().collect(), maps.iter().map(|map| &**map), &content(bundle))
+    let having = maps.iter().filter_map(|map| map.metadata.namespace.clone()).filter(|name| has_sidecars(name));
+    compare(&mirrors.namespaces().chain(having).collect(), maps.iter().map(|map| &**map), &content(bundle))
 }
 
 fn compare<'a>(

@@ -33,6 +33,7 @@ use crate::{
     },
     leader::Leadership,
     message::{Message, Source},
+    metrics::Numbers,
 };
 use mirror::Mirrors;
 
@@ -55,6 +56,8 @@ pub(crate) struct Surroundings {
     pub(crate) leadership: watch::Receiver<Leadership>,
     /// The trust bundle that every proxy has acknowledged.
     pub(crate) acknowledged: watch::Receiver<TrustBundle>,
+    /// Whether the loop has published.
+    pub(crate) numbers: watch::Receiver<Numbers>,
     pub(crate) times: Times,
 }
 
@@ -138,7 +141,7 @@ impl Custody {
             return self.note("Secret smidge-root", written);
         }
         let bundle = held.trust_bundle();
-        for act in maps::acts(&self.mirrors, &bundle) {
+        for act in self.acts(&bundle) {
             let done = maps::carry_out(&self.with.client, &act, &bundle).await;
             self.note(&format!("ConfigMap {} in {}", maps::NAME, act.namespace()), done);
         }
@@ -194,13 +197,18 @@ impl Custody {
 
     fn progress(&self, held: &Roots) -> Progress {
         let bundle = held.trust_bundle();
-        let is_written =
-            maps::acts(&self.mirrors, &bundle).is_empty() && ca_bundle::wrong(&self.mirrors, &bundle).is_empty();
+        let is_written = self.acts(&bundle).is_empty() && ca_bundle::wrong(&self.mirrors, &bundle).is_empty();
         Progress {
             trust_acknowledged: *self.with.acknowledged.borrow() == bundle,
             maps_written: self.mirrors.are_listed() && is_written,
             all_signed: self.with.identities.are_signed_by(&self.with.authority.signer().borrow()),
         }
+    }
+
+    /// Until the loop knows the pods, every namespace may have sidecars.
+    fn acts(&self, bundle: &TrustBundle) -> Vec<maps::Act> {
+        let knows_pods = self.with.numbers.borrow().awaited.is_empty();
+        maps::acts(&self.mirrors, bundle, |namespace| !knows_pods || self.with.identities.are_in(namespace))
     }
 
     fn tell(&mut self, what: String) {

@@ -51,6 +51,11 @@ impl Identities {
         self.lock().get(proxy).map(|known| known.identity.subscribe())
     }
 
+    /// Whether any known proxy is in this namespace.
+    pub fn are_in(&self, namespace: &str) -> bool {
+        self.lock().values().any(|known| &*known.identity.borrow().namespace == namespace)
+    }
+
     /// Notes that a proxy is given a certificate by this root.
     pub(super) fn note_signer(&self, proxy: &ProxyId, signer: &SignerId) {
         if let Some(known) = self.lock().get_mut(proxy) {
