@@ -36,6 +36,11 @@ demo-tools:
 bench-tools:
 	@$(TOOLS)/prerequisites.sh bench && $(TOOLS)/debian.sh bench && $(TOOLS)/k8s.sh api
 
+.PHONY: cluster
+cluster: tools ## Run a one-node cluster on this machine until Ctrl-C, with the images that this checkout makes
+	@cargo build --workspace --locked --quiet --bin cluster --bin pause --bin testapp --bin bookstore --bin smidge
+	@. $(TOOLS)/settings.sh; exec $(BUILDS)/debug/cluster
+
 .PHONY: images
 images: tools ## Make the images that the tests' pods run as archives, for a cluster of your own
 	@cargo build --workspace --locked --quiet --bin images --bin pause --bin testapp --bin bookstore --bin smidge
