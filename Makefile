@@ -19,10 +19,14 @@ test: ## Run everything that a change must pass
 	@$(TOOLS)/test.sh
 
 .PHONY: bench
-bench: bench-tools ## Measure latency, CPU and memory; small size (ARGS="--clients 2000" for the table of docs/benchmarks.md)
-	@cargo build --workspace --release --locked --quiet --bin smidge --bin smidge-bench --example build_time
+bench: bench-tools ## Measure changes (ARGS="--clients 2000" for docs/benchmarks.md), sidecars (SIDECAR="--rounds 20"), admissions, signing
+	@cargo build --workspace --release --locked --quiet --bin smidge --bin smidge-bench \
+	  --example build_time --example sign_time --example admissions
 	@. $(TOOLS)/settings.sh; ulimit -n "$$(ulimit -Hn)"; exec $(BUILDS)/release/smidge-bench $(ARGS)
 	@$(BUILDS)/release/examples/build_time
+	@. $(TOOLS)/settings.sh; exec $(BUILDS)/release/smidge-bench sidecar $(SIDECAR)
+	@$(BUILDS)/release/examples/admissions
+	@$(BUILDS)/release/examples/sign_time
 
 .PHONY: tools
 tools: ## Install what the tests run: Debian packages, Envoy, Kubernetes, containerd, CoreDNS
@@ -34,7 +38,7 @@ demo-tools:
 
 .PHONY: bench-tools
 bench-tools:
-	@$(TOOLS)/prerequisites.sh bench && $(TOOLS)/debian.sh bench && $(TOOLS)/k8s.sh api
+	@$(TOOLS)/prerequisites.sh bench && $(TOOLS)/debian.sh bench && $(TOOLS)/envoy.sh && $(TOOLS)/k8s.sh api
 
 .PHONY: cluster
 cluster: tools ## Run a one-node cluster on this machine until Ctrl-C, with the images that this checkout makes

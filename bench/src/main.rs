@@ -1,4 +1,5 @@
 //! Measures the whole way of a change: a real API server, the operator, and delta ADS clients on its Unix socket. Prints a table.
+//! `smidge-bench sidecar` measures the way of a request instead.
 
 use std::{
     collections::BTreeSet,
@@ -9,11 +10,12 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use smidge_bench::{
     client::{Event, Load, scout},
     cluster::{Change, Cluster, NAMESPACE, client_pod, server_pod},
     operator::{Operator, Usage},
+    sidecar,
 };
 use smidge_e2e::{ApiServer, eventually, holds};
 use tokio::{
@@ -29,7 +31,10 @@ const IDLE: Duration = Duration::from_secs(10);
 const PACE: Duration = Duration::from_millis(100);
 
 #[derive(Clone, Debug, Parser)]
+#[command(args_conflicts_with_subcommands = true)]
 struct Args {
+    #[command(subcommand)]
+    mode: Option<Mode>,
     /// Load clients, each with its own connection
     #[arg(long, default_value_t = 200)]
     clients: usize,
@@ -41,6 +46,12 @@ struct Args {
     rounds: usize,
 }
 
+#[derive(Clone, Debug, Subcommand)]
+enum Mode {
+    /// Measure what the sidecars add to requests, and their memory
+    Sidecar(sidecar::Args),
+}
+
 /// Load clients and what they tell.
 struct Clients {
     load: Arc<Load>,
@@ -48,9 +59,23 @@ struct Clients {
     count: usize,
 }
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<()> {
+fn main() -> Result<()> {
     let args = Args::parse();
+    if args.mode.is_some() {
+        smidge_sandbox::become_root()?;
+    }
+    measure(args)
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn measure(args: Args) -> Result<()> {
+    match &args.mode {
+        Some(Mode::Sidecar(args)) => sidecar::run(args).await,
+        None => changes(args).await,
+    }
+}
+
+async fn changes(args: Args) -> Result<()> {
     let folder = tempfile::Builder::new().prefix("smidge-bench-").tempdir()?;
     let api = ApiServer::start().await?;
     api.install_crds().await?;

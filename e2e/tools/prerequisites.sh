@@ -8,7 +8,7 @@ at_least() { [ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | head -n1)" = "$1" ]; }
 complaints=()
 has cargo || complaints+=("Rust is missing: install rustup (https://rustup.rs); rust-toolchain.toml then chooses the version")
 has cc || has apt-get || complaints+=("a C compiler is missing: install gcc or clang")
-[ "${1:-run}" = bench ] || [ -x "$ENVOY" ] || python3 -c 'import venv, ensurepip' 2>/dev/null ||
+[ -x "$ENVOY" ] || python3 -c 'import venv, ensurepip' 2>/dev/null ||
   complaints+=("Python 3 with venv is missing: it installs Envoy (Debian: apt-get install python3-venv), or set ENVOY to your own")
 [ "$(uname -s)" = Linux ] || complaints+=("Linux is needed: pods are network namespaces")
 
