@@ -23,7 +23,8 @@ pub(crate) async fn answer(name: String, request: Request<Incoming>) -> hyper::R
         request.headers().get(header::CONTENT_TYPE).is_some_and(|t| t.as_bytes().starts_with(b"application/grpc"));
     let (head, body) = request.into_parts();
     if is_grpc {
-        return Ok(grpc(&name, body));
+        let healthy = (head.uri.path() == HEALTH.0).then_some(HEALTH.1);
+        return Ok(grpc(&name, healthy, body));
     }
     let body = body.collect().await?.to_bytes();
     let said = serde_json::json!({
@@ -51,12 +52,16 @@ fn name_header(name: &str) -> HeaderMap {
         .unwrap_or_default()
 }
 
-/// Each message comes back as soon as it is here; at the end the trailers say that all is well.
-fn grpc(name: &str, messages: Incoming) -> Response<Body> {
+/// What a gRPC probe asks, and the message `{status: SERVING}`.
+const HEALTH: (&str, &[u8]) = ("/grpc.health.v1.Health/Check", b"\0\0\0\0\x02\x08\x01");
+
+/// Each message comes back, or a fixed one for it, as soon as it is here; at the end the trailers say that all is well.
+fn grpc(name: &str, fixed: Option<&'static [u8]>, messages: Incoming) -> Response<Body> {
     let trailers =
         HeaderMap::from_iter([(header::HeaderName::from_static("grpc-status"), header::HeaderValue::from_static("0"))]);
     // The client going away is how it may end too.
-    let echoed = messages.into_data_stream().filter_map(|data| ready(data.ok().map(|data| Ok(Frame::data(data)))));
+    let echo = move |data| Ok(Frame::data(fixed.map_or(data, Bytes::from_static)));
+    let echoed = messages.into_data_stream().filter_map(move |data| ready(data.ok().map(echo)));
     let frames = echoed.chain(stream::once(ready(Ok(Frame::trailers(trailers)))));
     let mut response = Response::new(StreamBody::new(frames).boxed_unsync());
     response.headers_mut().extend(name_header(name));
