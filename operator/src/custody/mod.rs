@@ -29,7 +29,7 @@ use tokio::{
 use crate::{
     identity::{
         Authority, Identities, Issuer, Root,
-        roots::{Kept, Progress, Roots, Times},
+        roots::{Kept, Phase, Progress, Roots, Times},
     },
     leader::Leadership,
     message::{Message, Source},
@@ -186,7 +186,9 @@ impl Custody {
     /// What should stand in the Secret, if it is something else than now.
     fn next(&mut self, held: &Roots, secret: &Secret) -> Option<Roots> {
         let now = Timestamp::now();
-        if let Some(request) = root_secret::request(secret).filter(|request| held.request() != Some(request)) {
+        let asked = root_secret::request(secret).filter(|request| held.request() != Some(request));
+        // What is asked for while a rotation is under way comes after it.
+        if let Some(request) = asked.filter(|_| held.phase() == Phase::Settled) {
             let root = Root::generate(self.with.times.lifetime).ok()?;
             return held.rotate(Kept::of(&root), request, now);
         }

@@ -36,16 +36,23 @@ pub enum RotationError {
     Unusable(#[source] Unusable),
 }
 
-/// Asks the leader for a new root; returns the wish's name.
+/// Asks the leader for a new root. The answer names the rotation, which is the one under way where there is one.
 ///
 /// # Errors
-/// When the Secret cannot be patched.
+/// When the Secret cannot be read or written.
 pub async fn request_rotation(client: Client, namespace: &str) -> Result<String, RotationError> {
+    let secrets: Api<Secret> = Api::namespaced(client, namespace);
+    let failed = |source| RotationError::Api { namespace: namespace.to_owned(), source };
+    let secret = secrets.get(ROOT_SECRET).await.map_err(failed)?;
+    let roots = read(&secret)?;
+    let asked = request(&secret).filter(|request| roots.request() != Some(request));
+    let under_way = roots.request().filter(|_| roots.phase() != Phase::Settled);
+    if let Some(request) = under_way.or(asked) {
+        return Ok(request.to_owned());
+    }
     let request = jiff::Timestamp::now().to_string();
     let patch = json!({"metadata": {"annotations": {(REQUEST): request}}});
-    let secrets: Api<Secret> = Api::namespaced(client, namespace);
     let patched = secrets.patch(ROOT_SECRET, &PatchParams::default(), &Patch::Merge(patch)).await;
-    let failed = |source| RotationError::Api { namespace: namespace.to_owned(), source };
     patched.map(|_| request).map_err(failed)
 }
 
@@ -57,9 +64,13 @@ pub async fn rotation(client: Client, namespace: &str, request: &str) -> Result<
     let secrets: Api<Secret> = Api::namespaced(client, namespace);
     let failed = |source| RotationError::Api { namespace: namespace.to_owned(), source };
     let secret = secrets.get(ROOT_SECRET).await.map_err(failed)?;
-    let entries = secret.data.into_iter().flatten().map(|(name, value)| (name, value.0)).collect();
-    let roots = Roots::read(&entries).map_err(RotationError::Unusable)?;
+    let roots = read(&secret)?;
     Ok((roots.request() == Some(request)).then(|| roots.phase()))
+}
+
+fn read(secret: &Secret) -> Result<Roots, RotationError> {
+    let entries = secret.data.iter().flatten().map(|(name, value)| (name.clone(), value.0.clone())).collect();
+    Roots::read(&entries).map_err(RotationError::Unusable)
 }
 
 /// What is asked for.
