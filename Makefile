@@ -18,6 +18,11 @@ run: demo-tools ## Show the mesh at work on this machine: the bookstore, stock E
 test: ## Run everything that a change must pass
 	@$(TOOLS)/test.sh
 
+.PHONY: test-cluster
+test-cluster: tools ## Run the tests under constant load on a one-node cluster: 10 minutes (SMIDGE_AWAY_SECONDS=60)
+	@cargo build --workspace --locked --quiet --bin smidge --bin testapp --bin bookstore --bin pause
+	@. $(TOOLS)/settings.sh; cargo test --workspace --locked --test cluster_under_load -- --nocapture
+
 .PHONY: bench
 bench: bench-tools ## Measure changes (ARGS="--clients 2000" for docs/benchmarks.md), sidecars (SIDECAR="--rounds 20"), admissions, signing
 	@cargo build --workspace --release --locked --quiet --bin smidge --bin smidge-bench \
@@ -57,7 +62,7 @@ fmt: ## Format the sources
 .PHONY: lint
 lint: ## Check format, clippy and the tidy test
 	@cargo fmt --all --check
-	@cargo clippy --workspace --all-targets --locked -- -D warnings
+	@cargo clippy --workspace --all-targets --test cluster_under_load --locked -- -D warnings
 	@cargo test --workspace --locked --quiet --test tidy
 
 .PHONY: fuzz

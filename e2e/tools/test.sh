@@ -35,7 +35,7 @@ step "Envoy" "$tools/envoy.sh"
 step "Kubernetes, containerd, CoreDNS" "$tools/k8s.sh" node
 step "format" cargo fmt --all --check
 step "dependencies" "$tools/deny.sh"
-step "lint" cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
+step "lint" cargo clippy --workspace --all-targets --test cluster_under_load --locked --quiet -- -D warnings
 step "build" cargo build --workspace --all-targets --locked --quiet
 step "test" cargo test --workspace --locked --no-fail-fast
 step "fuzz" "$tools/fuzz.sh" "${FUZZ_SECONDS:-10}"
