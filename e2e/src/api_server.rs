@@ -21,6 +21,13 @@ use crate::wait::eventually;
 
 const READY: Duration = Duration::from_secs(120);
 
+/// What an API server is started with to have ClusterTrustBundles, which are off by default; kubelets need the first of them to
+/// project one.
+pub const TRUST_BUNDLES: [&str; 2] = [
+    "--feature-gates=ClusterTrustBundle=true,ClusterTrustBundleProjection=true",
+    "--runtime-config=certificates.k8s.io/v1beta1/clustertrustbundles=true",
+];
+
 /// An API server that answers.
 #[derive(Debug)]
 pub struct ApiServer {
@@ -107,6 +114,12 @@ impl ApiServer {
         }
         drop(api);
         self.ready().await
+    }
+
+    /// Starts a stopped server again as if it had always had these flags.
+    pub async fn resume_with(&self, flags: &[&str]) -> Result<()> {
+        self.own()?.command.lock().await.args(flags);
+        self.resume().await
     }
 
     /// Lets the server hang (`SIGSTOP`): connections stay open, and nobody answers.

@@ -16,7 +16,7 @@ pub mod secure;
 mod wait;
 pub mod world;
 
-pub use api_server::ApiServer;
+pub use api_server::{ApiServer, TRUST_BUNDLES};
 pub use daemon::Daemon;
 pub use kubectl::PortForward;
 pub use load::Load;

@@ -22,8 +22,10 @@ use smidge_operator::{
 use tokio::{net::TcpListener, sync::watch, time::Duration};
 use tokio_util::sync::CancellationToken;
 
-/// Cases that are not for an API server: namespaces that it does not ask for, and what it takes for running pods only.
-const ELSEWHERE: [&str; 4] = ["control_plane", "kube_system", "not_meshed", "ephemeral_containers"];
+/// Cases that are not for an API server: namespaces that it does not ask for, what it takes for running pods only,
+/// and what it lacks.
+const ELSEWHERE: [&str; 5] =
+    ["control_plane", "kube_system", "not_meshed", "ephemeral_containers", "cluster_trust_bundle"];
 
 struct World {
     client: kube::Client,

@@ -59,7 +59,14 @@ async fn onto_a_cluster_and_off_it() -> Result<()> {
 
 /// Nobody runs the Deployment's pods here, so every check that needs them says what is wrong.
 async fn the_control_plane_is_missed(api: &ApiServer) -> Result<()> {
-    finds(&told(&smidge(api, &["check"])?, 1)?, "! no namespace is in the mesh")?;
+    let first = told(&smidge(api, &["check"])?, 1)?;
+    finds(&first, "! no namespace is in the mesh")?;
+    ensure!(!first.contains("ClusterTrustBundle"), "{first}");
+    let config = "{apiVersion: smidge.dev/v1alpha1, kind: MeshConfig, metadata: {name: default}, spec: {sidecar: \
+                  {trustFrom: clustertrustbundle}}}";
+    api.apply(config).await?;
+    let wishing = told(&smidge(api, &["check"])?, 1)?;
+    finds(&wishing, "! ClusterTrustBundle smidge-trust has the mesh's roots: it is not there")?;
     let labels = [("smidge.dev/inject", "enabled"), ("pod-security.kubernetes.io/enforce", "restricted")];
     api.apply(&objects::namespace("joins", &labels).to_string()).await?;
     let after = told(&smidge(api, &["check"])?, 1)?;

@@ -14,7 +14,8 @@ pub use redirect::{Redirect, redirect_rules};
 pub use resources::Resources;
 pub use settings::{CONTROL_PLANE, Settings, XDS_SERVICE};
 pub use trust::{
-    TOKEN, TOKEN_AUDIENCE, TOKEN_SECONDS, TRUST_BUNDLE, TRUST_CONFIG_MAP, VOLUME, VOLUME_PATH, trust_files,
+    CLUSTER_TRUST_BUNDLE, TOKEN, TOKEN_AUDIENCE, TOKEN_SECONDS, TRUST_BUNDLE, TRUST_CONFIG_MAP, TrustFrom, VOLUME,
+    VOLUME_PATH, trust_files,
 };
 
 /// Where the redirected outbound connections arrive.

@@ -1,6 +1,6 @@
 //! What the mesh's owner decides about injection; the operator fills it from MeshConfig and its own surroundings.
 
-use crate::Resources;
+use crate::{Resources, TrustFrom};
 
 /// The control plane's namespace, unless it says otherwise of itself.
 pub const CONTROL_PLANE: &str = "smidge-system";
@@ -24,6 +24,8 @@ pub struct Settings {
     pub pre_stop_seconds: u16,
     /// Whether app containers may have what lets them go round the mesh: the proxy's uid, NET_ADMIN, `privileged`.
     pub allow_bypass: bool,
+    /// Where new pods have the mesh's roots from.
+    pub trust_from: TrustFrom,
 }
 
 impl Default for Settings {
@@ -37,6 +39,7 @@ impl Default for Settings {
             log_level: "warning".to_owned(),
             pre_stop_seconds: 5,
             allow_bypass: false,
+            trust_from: TrustFrom::ConfigMap,
         }
     }
 }

@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 
 /// The ConfigMap in every meshed namespace.
 pub const TRUST_CONFIG_MAP: &str = "smidge-trust";
-/// Its key with the roots' certificates, in PEM.
+/// The one with the roots alone, for the whole cluster, where it has such.
+pub const CLUSTER_TRUST_BUNDLE: &str = "smidge-trust";
+/// The ConfigMap's key with the roots' certificates, in PEM.
 pub const TRUST_BUNDLE: &str = "ca.crt";
 /// The sidecar's volume, with the ConfigMap's files and the token.
 pub const VOLUME: &str = "smidge";
@@ -17,6 +19,16 @@ pub const TOKEN: &str = "token";
 pub const TOKEN_AUDIENCE: &str = "smidge-xds";
 /// How long a token is good, in seconds; the kubelet renews it at four fifths.
 pub const TOKEN_SECONDS: i64 = 3600;
+
+/// Where new pods have the roots from. Both are true always, so pods of both kinds live side by side.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TrustFrom {
+    /// [`TRUST_CONFIG_MAP`] of their namespace.
+    #[default]
+    ConfigMap,
+    /// [`CLUSTER_TRUST_BUNDLE`], which the cluster must have, and every kubelet must know to project.
+    ClusterTrustBundle,
+}
 
 pub(crate) const CA_FILE: &str = "sds-ca.json";
 pub(crate) const TOKEN_FILE: &str = "sds-token.json";

@@ -196,3 +196,14 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_pod_keeps_the_roots_that_it_was_given() {
+    for name in ["deployment", "cluster_trust_bundle"] {
+        let pod = case(name).injected().unwrap();
+        for other in ["deployment", "cluster_trust_bundle"] {
+            let again = Case { settings: case(other).settings, ..case(name).with(pod.clone()) };
+            assert_eq!(again.inject().verdict, Verdict::Unchanged, "{name}, then {other}");
+        }
+    }
+}

@@ -70,6 +70,14 @@ pub struct Secure {
     pub webhook: Option<WebhookConfig>,
 }
 
+impl Secure {
+    /// How pods join the mesh of this control plane.
+    fn own_webhook(&self) -> Option<WebhookConfig> {
+        let WebhookConfig { address, settings } = self.webhook.clone()?;
+        Some(WebhookConfig { address, settings: Settings { control_plane: self.namespace.clone(), ..settings } })
+    }
+}
+
 /// How pods join.
 #[derive(Clone, Debug)]
 pub struct WebhookConfig {
@@ -151,14 +159,28 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         let (numbers, server) = (plane.numbers.clone(), plane.hub.counters().clone());
         tasks.spawn(endpoint::serve(listener, Gauges { numbers, server, refusals, webhook: admissions.clone() }));
     }
-    if let Some((secure, webhook)) = config.secure.as_ref().and_then(|secure| Some((secure, secure.webhook.clone()?))) {
-        tasks.spawn(admit(&secure.namespace, webhook, &client, &shared, admissions, &shutdown).await?);
+    let has_cluster_bundle = watch::Sender::new(false);
+    if let Some(webhook) = config.secure.as_ref().and_then(Secure::own_webhook) {
+        let has_bundle = has_cluster_bundle.subscribe();
+        tasks.spawn(admit(webhook, &client, &shared, admissions, has_bundle, &shutdown).await?);
     }
     let candidacy = config.secure.as_ref().zip(candidate).map(|(secure, (candidate, leadership))| {
         let times = Times { propagation: secure.propagation, lifetime: config.plane.certificate_lifetime };
         let namespace = secure.namespace.clone();
         let (client, shared) = (client.clone(), shared.clone());
-        tasks.spawn(custody::keep(surroundings(client, namespace, times, shared, &plane, leadership.clone())));
+        let surroundings = custody::Surroundings {
+            client,
+            namespace,
+            authority: shared.authority,
+            identities: shared.identities,
+            messages: plane.messages.clone(),
+            leadership: leadership.clone(),
+            acknowledged: plane.acknowledged.clone(),
+            numbers: plane.numbers.clone(),
+            times,
+            has_cluster_bundle,
+        };
+        tasks.spawn(custody::keep(surroundings));
         tasks.spawn(tell_leadership(leadership, plane.messages.clone()));
         tokio::spawn(candidate.run(shutdown.clone()))
     });
@@ -200,50 +222,26 @@ async fn door(
 
 /// Lets pods join: what comes back goes on for ever.
 async fn admit(
-    namespace: &str,
     WebhookConfig { address, settings }: WebhookConfig,
     client: &Client,
     shared: &Shared,
     counters: Arc<webhook::Counters>,
+    has_bundle: watch::Receiver<bool>,
     shutdown: &CancellationToken,
 ) -> Result<impl Future<Output = ()> + use<>, Error> {
     let listener = TcpListener::bind(address).await.map_err(|source| Error::Webhook { address, source })?;
-    let name = format!("{WEBHOOK_SERVICE}.{namespace}.svc");
+    let name = format!("{WEBHOOK_SERVICE}.{}.svc", settings.control_plane);
     let serving = Serving::keep(shared.authority.clone(), vec![name.clone()]);
-    let settings = Settings { control_plane: namespace.to_owned(), ..settings };
     let told = Told { settings: watch::Sender::new(Arc::new(settings.clone())), namespaces: watch::Sender::default() };
     let (wanted, namespaces) = (told.settings.subscribe(), told.namespaces.subscribe());
     let webhook = Webhook { settings: wanted, namespaces, counters };
     let tls = tls::server_config(Arc::new(serving), &webhook::PROTOCOLS).map_err(PlaneError::from)?;
     tracing::info!(%address, name, "pods may join");
     let (followed, served) =
-        (follow(client.clone(), settings, told), webhook::serve(listener, tls, webhook, shutdown.clone()));
+        (follow(client.clone(), settings, has_bundle, told), webhook::serve(listener, tls, webhook, shutdown.clone()));
     Ok(async move {
         let ((), ()) = tokio::join!(followed, served);
     })
-}
-
-fn surroundings(
-    client: Client,
-    namespace: String,
-    times: Times,
-    shared: Shared,
-    plane: &Plane,
-    leadership: watch::Receiver<Leadership>,
-) -> custody::Surroundings {
-    let Shared { authority, identities, .. } = shared;
-    let (messages, acknowledged, numbers) = (plane.messages.clone(), plane.acknowledged.clone(), plane.numbers.clone());
-    custody::Surroundings {
-        client,
-        namespace,
-        authority,
-        identities,
-        messages,
-        leadership,
-        acknowledged,
-        numbers,
-        times,
-    }
 }
 
 /// The loop writes statuses only while this replica leads.

@@ -74,6 +74,7 @@ struct Own {
     imported: Mutex<Vec<String>>,
     /// How many programs were started for tests.
     spawned: AtomicUsize,
+    has_bundles: bool,
     pki: Pki,
     folder: Folder,
 }
@@ -81,7 +82,16 @@ struct Own {
 impl Node {
     /// Starts one for the caller alone; it ends when dropped. For tests that break it; others share [`Node::shared`].
     pub async fn start() -> Result<Node> {
-        let own = Own::begin().await?;
+        Self::begin(false).await
+    }
+
+    /// The same, with ClusterTrustBundles, which are off by default: the API server serves and the kubelet projects them.
+    pub async fn start_with_trust_bundles() -> Result<Node> {
+        Self::begin(true).await
+    }
+
+    async fn begin(has_bundles: bool) -> Result<Node> {
+        let own = Own::begin(has_bundles).await?;
         let api = ApiServer::at(own.file("kubeconfig"));
         let node = Node { api, own: Some(own) };
         node.wait_ready().await?;
@@ -201,7 +211,7 @@ impl Node {
 
 impl Own {
     /// Namespaces, settings, and the programs that wait for nobody.
-    async fn begin() -> Result<Self> {
+    async fn begin(has_bundles: bool) -> Result<Self> {
         remove_leftovers();
         let folder = Folder::new("node")?;
         let name = folder.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -218,18 +228,19 @@ impl Own {
             cgroups,
             imported: Mutex::default(),
             spawned: AtomicUsize::new(0),
+            has_bundles,
             pki,
             folder,
         };
         *own.containerd.lock().await = Some(own.daemon("containerd", &programs::containerd(own.folder.path()))?);
         own.start("etcd", &programs::etcd(own.folder.path())?).await?;
-        own.start("kube-apiserver", &programs::api_server(&own.pki)?).await?;
+        own.start("kube-apiserver", &programs::api_server(&own.pki, has_bundles)?).await?;
         Ok(own)
     }
 
     /// The programs that would only wait, longer each time, while the API server is not there.
     async fn start_rest(&self) -> Result<()> {
-        self.start("kubelet", &programs::kubelet(&self.pki)?).await?;
+        self.start("kubelet", &programs::kubelet(&self.pki, self.has_bundles)?).await?;
         self.start("kube-controller-manager", &programs::controllers(&self.pki)?).await?;
         self.start("kube-scheduler", &programs::scheduler(&self.pki)?).await?;
         self.start("kube-proxy", &programs::kube_proxy(self.folder.path())?).await

@@ -5,7 +5,7 @@ use std::{fs, net::SocketAddr, os::unix::fs::symlink, path::Path, process::Comma
 use anyhow::Result;
 use nix::sys::statfs::{OVERLAYFS_SUPER_MAGIC, statfs};
 
-use crate::{Tool, image::Image, pki::Pki};
+use crate::{TRUST_BUNDLES, Tool, image::Image, pki::Pki};
 
 /// The node's address in its own network, which no other node shares. Also in `begin.sh`.
 pub(super) const ADDRESS: &str = "10.99.0.2";
@@ -86,7 +86,8 @@ pub(super) fn etcd(folder: &Path) -> Result<Command> {
     Ok(etcd)
 }
 
-pub(super) fn api_server(pki: &Pki) -> Result<Command> {
+/// `has_bundles`: with ClusterTrustBundles, which are off by default.
+pub(super) fn api_server(pki: &Pki, has_bundles: bool) -> Result<Command> {
     let mut api = Command::new(Tool::ApiServer.path()?);
     api.args([
         "--etcd-servers=http://127.0.0.1:2379",
@@ -110,6 +111,9 @@ pub(super) fn api_server(pki: &Pki) -> Result<Command> {
         ("kubelet-client-key", "apiserver-kubelet.key"),
     ] {
         api.arg(format!("--{flag}={}", pki.file(file).display()));
+    }
+    if has_bundles {
+        api.args(TRUST_BUNDLES);
     }
     Ok(api)
 }
@@ -148,11 +152,15 @@ pub(super) fn containerd(folder: &Path) -> Command {
     containerd
 }
 
-pub(super) fn kubelet(pki: &Pki) -> Result<Command> {
+/// `has_bundles`: it can project ClusterTrustBundles.
+pub(super) fn kubelet(pki: &Pki, has_bundles: bool) -> Result<Command> {
     let mut kubelet = Command::new(Tool::Kubelet.path()?);
     kubelet.arg(format!("--config={}", pki.file("kubelet.yaml").display()));
     kubelet.arg(format!("--kubeconfig={}", pki.file("node.kubeconfig").display()));
     kubelet.args(["--hostname-override=node", &format!("--node-ip={ADDRESS},fd00:10:99::2")]);
+    if has_bundles {
+        kubelet.arg(TRUST_BUNDLES[0]);
+    }
     Ok(kubelet)
 }
 

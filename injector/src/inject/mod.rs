@@ -133,7 +133,7 @@ impl Sidecar {
         annotate(&mut edits, pod, &self.annotations(pod));
         self.rewrite_probes(&mut edits);
         sleep_before_stop(&mut edits, settings.pre_stop_seconds, spec);
-        add_volume(&mut edits, spec);
+        add_volume(&mut edits, settings, spec);
         self.add_containers(&mut edits, settings, spec);
         if edits.is_empty() { Verdict::Unchanged } else { Verdict::Patched(edits.into_patch()) }
     }
@@ -251,11 +251,12 @@ fn sleep_before_stop(edits: &mut Edits, seconds: u16, spec: &PodSpec) {
     }
 }
 
-fn add_volume(edits: &mut Edits, spec: &PodSpec) {
+/// One that is there stays as it is, also where new pods would have the roots from elsewhere now.
+fn add_volume(edits: &mut Edits, settings: &Settings, spec: &PodSpec) {
     match &spec.volumes {
-        None => edits.add(&["spec", "volumes"], json!([sidecar::volume()])),
+        None => edits.add(&["spec", "volumes"], json!([sidecar::volume(settings)])),
         Some(volumes) if volumes.iter().any(|volume| volume.name == VOLUME) => {}
-        Some(_) => edits.add(&["spec", "volumes", "-"], sidecar::volume()),
+        Some(_) => edits.add(&["spec", "volumes", "-"], sidecar::volume(settings)),
     }
 }
 

@@ -5,8 +5,11 @@ use serde_json::{Map, Value, json};
 
 use super::wishes::Wishes;
 use crate::{
-    METRICS_PORT, PROXY, PROXY_UID, READY_PORT, REDIRECT, Redirect, Resources, Settings, redirect_rules,
-    trust::{TOKEN, TOKEN_AUDIENCE, TOKEN_SECONDS, TRUST_CONFIG_MAP, VOLUME, VOLUME_PATH},
+    METRICS_PORT, PROXY, PROXY_UID, READY_PORT, REDIRECT, Redirect, Resources, Settings, TrustFrom, redirect_rules,
+    trust::{
+        CA_FILE, CLUSTER_TRUST_BUNDLE, TOKEN, TOKEN_AUDIENCE, TOKEN_FILE, TOKEN_SECONDS, TRUST_BUNDLE,
+        TRUST_CONFIG_MAP, VOLUME, VOLUME_PATH,
+    },
 };
 
 /// How long a pod waits for its configuration before its sidecar is started anew, in seconds.
@@ -66,11 +69,20 @@ pub(super) fn redirect(settings: &Settings, redirect: &Redirect, spec: &PodSpec)
 }
 
 /// The token and the roots, in one folder.
-pub(super) fn volume() -> Value {
-    json!({"name": VOLUME, "projected": {"defaultMode": 0o644, "sources": [
-        {"serviceAccountToken": {"path": TOKEN, "audience": TOKEN_AUDIENCE, "expirationSeconds": TOKEN_SECONDS}},
-        {"configMap": {"name": TRUST_CONFIG_MAP}},
-    ]}})
+pub(super) fn volume(settings: &Settings) -> Value {
+    let token =
+        json!({"serviceAccountToken": {"path": TOKEN, "audience": TOKEN_AUDIENCE, "expirationSeconds": TOKEN_SECONDS}});
+    let sources = match settings.trust_from {
+        TrustFrom::ConfigMap => vec![token, json!({"configMap": {"name": TRUST_CONFIG_MAP}})],
+        TrustFrom::ClusterTrustBundle => {
+            // How Envoy reads the files stays with the ConfigMap: it never changes, and is no secret.
+            let items = [CA_FILE, TOKEN_FILE].map(|file| json!({"key": file, "path": file}));
+            let files = json!({"configMap": {"name": TRUST_CONFIG_MAP, "items": items}});
+            let roots = json!({"clusterTrustBundle": {"name": CLUSTER_TRUST_BUNDLE, "path": TRUST_BUNDLE}});
+            vec![token, files, roots]
+        }
+    };
+    json!({"name": VOLUME, "projected": {"defaultMode": 0o644, "sources": sources}})
 }
 
 fn field(name: &str, path: &str) -> Value {

@@ -1,4 +1,4 @@
-//! The cases of `testdata/inject`: a Pod, with its Namespace where that matters, and what injection makes of it.
+//! The cases of `testdata/inject`: a Pod, with its Namespace and what of the MeshConfig matters, and what injection makes of it.
 
 #![allow(dead_code, clippy::unwrap_used)] // Test code outside of test functions; not every test needs all of it.
 
@@ -10,7 +10,7 @@ use std::{
 
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
-use smidge_injector::{Namespace, Outcome, PROXY, Settings, Verdict, inject};
+use smidge_injector::{Namespace, Outcome, PROXY, Settings, TrustFrom, Verdict, inject};
 
 /// A pod and where it is created.
 #[derive(Clone, Debug)]
@@ -19,6 +19,7 @@ pub(crate) struct Case {
     pub(crate) namespace: String,
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) pod: Value,
+    pub(crate) settings: Settings,
 }
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -38,17 +39,20 @@ impl Case {
         let text = fs::read_to_string(folder.join("pod.yaml")).unwrap();
         let mut labels = BTreeMap::from([("smidge.dev/inject".to_owned(), "enabled".to_owned())]);
         let mut namespace = "shop".to_owned();
-        let mut pod = Value::Null;
+        let (mut pod, mut settings) = (Value::Null, Settings::default());
         for document in text.split("\n---\n") {
             let object: Value = serde_yaml::from_str(document).unwrap();
             if object["kind"] == "Namespace" {
                 object["metadata"]["name"].as_str().unwrap().clone_into(&mut namespace);
                 labels = serde_json::from_value(object["metadata"]["labels"].clone()).unwrap_or_default();
+            } else if object["kind"] == "MeshConfig" {
+                assert_eq!(object["spec"], json!({"sidecar": {"trustFrom": "clustertrustbundle"}}));
+                settings.trust_from = TrustFrom::ClusterTrustBundle;
             } else {
                 pod = object;
             }
         }
-        Self { folder: folder.to_owned(), namespace, labels, pod }
+        Self { folder: folder.to_owned(), namespace, labels, pod, settings }
     }
 
     pub(crate) fn name(&self) -> String {
@@ -58,7 +62,7 @@ impl Case {
     pub(crate) fn inject(&self) -> Outcome {
         let pod: Pod =
             serde_json::from_value(self.pod.clone()).unwrap_or_else(|error| panic!("{}: {error}", self.name()));
-        inject(&Settings::default(), Namespace { name: &self.namespace, labels: &self.labels }, &pod)
+        inject(&self.settings, Namespace { name: &self.namespace, labels: &self.labels }, &pod)
     }
 
     /// The pod as it is created; `None` if it is refused.

@@ -2,10 +2,12 @@
 //!
 //! ```text
 //! cluster: version, rights, foreign CRDs ──┐
-//! control: Deployment, leader, webhook ────┼→ Vec<Finding>
+//! control: Deployment, leader, webhook ────┤
+//! bundle: where the roots come from ───────┼→ Vec<Finding>
 //! members: namespaces, trust, pods ────────┘
 //! ```
 
+mod bundle;
 mod cluster;
 mod control;
 mod members;
@@ -83,6 +85,7 @@ pub async fn check(client: &Client) -> Result<Vec<Finding>, kube::Error> {
                     ("the leader", Box::pin(control::leader(client))),
                     ("the kinds", Box::pin(control::kinds(client))),
                     ("the webhook", Box::pin(control::webhook(client))),
+                    ("the ClusterTrustBundle", Box::pin(bundle::bundle(client))),
                     ("the namespaces of the mesh", Box::pin(members::namespaces(client))),
                 ])
                 .await,

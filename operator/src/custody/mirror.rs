@@ -8,20 +8,23 @@ use futures::{
 };
 use k8s_openapi::api::{
     admissionregistration::v1::MutatingWebhookConfiguration,
+    certificates::v1beta1::ClusterTrustBundle,
     core::v1::{ConfigMap, Namespace, Secret},
 };
 use kube::{Api, Client};
 use kube_runtime::{reflector::Store, watcher};
-use smidge_injector::TRUST_CONFIG_MAP;
+use smidge_injector::{CLUSTER_TRUST_BUNDLE, TRUST_CONFIG_MAP};
 
 use super::{ca_bundle::CONFIGURATION, root_secret::ROOT_SECRET};
-use crate::watch::{is_listed, mirror};
+use crate::watch::{Lacking, is_listed, mirror, mirror_if_served};
 
 /// The stores.
 pub(super) struct Mirrors {
     roots: Store<Secret>,
     namespaces: Store<Namespace>,
     maps: Store<ConfigMap>,
+    cluster: Store<ClusterTrustBundle>,
+    lacks_cluster: Lacking,
     webhooks: Store<MutatingWebhookConfiguration>,
 }
 
@@ -34,12 +37,15 @@ impl Mirrors {
         let (namespaces, b) = mirror(Api::all(client.clone()), meshed, "namespaces");
         let (maps, c) = mirror(Api::all(client.clone()), named(TRUST_CONFIG_MAP), "ConfigMaps smidge-trust");
         let (webhooks, d) = mirror(Api::all(client.clone()), named(CONFIGURATION), "the webhook's configuration");
-        (Self { roots, namespaces, maps, webhooks }, select_all([a, b, c, d]).boxed())
+        let (cluster, lacks_cluster, e) =
+            mirror_if_served(client, named(CLUSTER_TRUST_BUNDLE), "ClusterTrustBundle smidge-trust");
+        (Self { roots, namespaces, maps, cluster, lacks_cluster, webhooks }, select_all([a, b, c, d, e]).boxed())
     }
 
-    /// Whether each store has had its first list.
+    /// Whether each store has had its first list, if there is anything to list.
     pub(super) fn are_listed(&self) -> bool {
-        is_listed(&self.roots) && is_listed(&self.namespaces) && is_listed(&self.maps) && is_listed(&self.webhooks)
+        let core = is_listed(&self.roots) && is_listed(&self.namespaces) && is_listed(&self.maps);
+        core && is_listed(&self.webhooks) && (self.lacks_cluster.is_certain() || is_listed(&self.cluster))
     }
 
     /// The Secret with the roots.
@@ -56,6 +62,11 @@ impl Mirrors {
     /// The ConfigMaps with trusted roots.
     pub(super) fn maps(&self) -> Vec<Arc<ConfigMap>> {
         self.maps.state()
+    }
+
+    /// The ClusterTrustBundles of our name: one, or none; `None` where the API server has no such kind, or has not said yet.
+    pub(super) fn cluster(&self) -> Option<Vec<Arc<ClusterTrustBundle>>> {
+        (!self.lacks_cluster.is_certain() && is_listed(&self.cluster)).then(|| self.cluster.state())
     }
 
     /// A namespace that trusts some root.

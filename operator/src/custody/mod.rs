@@ -1,14 +1,16 @@
 //! What a cluster keeps of the mesh's trust: the roots in a Secret, which every replica follows and signs by; and what the
-//! leader writes: that Secret, a ConfigMap with the trusted roots in each meshed namespace, the webhook's `caBundle`.
+//! leader writes: that Secret, a ConfigMap with the trusted roots in each meshed namespace and, where the API server has such,
+//! a ClusterTrustBundle with them, the webhook's `caBundle`.
 //!
 //! ```text
 //! Secret smidge-root ─watch→ Roots ─→ Authority (signs), the loop (trust bundle)
-//!        ▲                     │ leader: rotate, advance          ┌─→ ConfigMaps smidge-trust
+//!        ▲                     │ leader: rotate, advance          ┌─→ ConfigMaps, ClusterTrustBundle smidge-trust
 //!        └─────────────────────┴──────────────────────────────────┴─→ caBundle of smidge-injector
 //! ```
 //! Everything is looked at again after each change of any of it, and every second: what somebody has edited is put right.
 
 mod ca_bundle;
+mod cluster_bundle;
 mod maps;
 mod mirror;
 mod root_secret;
@@ -59,6 +61,8 @@ pub(crate) struct Surroundings {
     /// Whether the loop has published.
     pub(crate) numbers: watch::Receiver<Numbers>,
     pub(crate) times: Times,
+    /// Told whether there is a ClusterTrustBundle that new pods can have the roots from.
+    pub(crate) has_cluster_bundle: watch::Sender<bool>,
 }
 
 /// Follows the roots for ever, and keeps what the leader keeps while it leads.
@@ -76,6 +80,7 @@ pub(crate) async fn keep(surroundings: Surroundings) {
             _ = look.tick() => {}
         }
         custody.follow().await;
+        custody.tell_cluster_bundle();
         if custody.with.leadership.borrow().is_own() {
             custody.lead().await;
         }
@@ -129,6 +134,11 @@ impl Custody {
         }
     }
 
+    fn tell_cluster_bundle(&self) {
+        let is_there = cluster_bundle::is_there(&self.mirrors);
+        self.with.has_cluster_bundle.send_if_modified(|told| std::mem::replace(told, is_there) != is_there);
+    }
+
     /// What only the leader does. What fails is tried again with the next look.
     async fn lead(&mut self) {
         let Some(held) = self.held.clone() else { return self.begin().await };
@@ -144,6 +154,10 @@ impl Custody {
         for act in self.acts(&bundle) {
             let done = maps::carry_out(&self.with.client, &act, &bundle).await;
             self.note(&format!("ConfigMap {} in {}", maps::NAME, act.namespace()), done);
+        }
+        if cluster_bundle::is_wrong(&self.mirrors, &bundle) {
+            let done = cluster_bundle::write(&self.with.client, &bundle).await;
+            self.note(&format!("ClusterTrustBundle {}", cluster_bundle::NAME), done);
         }
         for configuration in ca_bundle::wrong(&self.mirrors, &bundle) {
             let done = ca_bundle::write(&self.with.client, &configuration, &bundle).await;
@@ -199,7 +213,8 @@ impl Custody {
 
     fn progress(&self, held: &Roots) -> Progress {
         let bundle = held.trust_bundle();
-        let is_written = self.acts(&bundle).is_empty() && ca_bundle::wrong(&self.mirrors, &bundle).is_empty();
+        let maps = self.acts(&bundle).is_empty() && !cluster_bundle::is_wrong(&self.mirrors, &bundle);
+        let is_written = maps && ca_bundle::wrong(&self.mirrors, &bundle).is_empty();
         Progress {
             trust_acknowledged: *self.with.acknowledged.borrow() == bundle,
             maps_written: self.mirrors.are_listed() && is_written,

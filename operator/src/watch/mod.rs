@@ -33,7 +33,7 @@ use tokio::sync::mpsc;
 use crate::message::{Message, Source};
 pub(crate) use backoff::Backoff;
 use door::{CoreObject, CustomObject, Door};
-pub(crate) use mirror::{is_listed, mirror};
+pub(crate) use mirror::{Lacking, is_listed, mirror, mirror_if_served};
 use seen::Seen;
 use trouble::{Contact, Trouble, answer};
 

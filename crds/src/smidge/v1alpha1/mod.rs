@@ -6,4 +6,4 @@ mod sidecar;
 
 pub use ingress_backend::{Backend, BackendPort, IngressBackend, IngressBackendSpec, IngressRoute, Source, SourceKind};
 pub use mesh_config::{DefaultProtocol, MeshConfig, MeshConfigSpec, Mode, Mtls, NAME};
-pub use sidecar::{Amounts, LogLevel, Resources, Sidecar};
+pub use sidecar::{Amounts, LogLevel, Resources, Sidecar, TrustFrom};

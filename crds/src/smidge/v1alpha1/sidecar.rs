@@ -26,6 +26,10 @@ pub struct Sidecar {
     /// callers have heard of it; 0: not at all.
     #[schemars(schema_with = "schema::seconds")]
     pub pre_stop_seconds: u16,
+    /// Where pods have the mesh's roots from. `clustertrustbundle` is for clusters where the API server and every kubelet have
+    /// the feature gates ClusterTrustBundle and ClusterTrustBundleProjection: on another node no new pod would start. Where the
+    /// API server has no such bundle, the ConfigMap is taken.
+    pub trust_from: TrustFrom,
 }
 
 impl Default for Sidecar {
@@ -36,8 +40,21 @@ impl Default for Sidecar {
             resources: Resources::default(),
             log_level: LogLevel::default(),
             pre_stop_seconds: 5,
+            trust_from: TrustFrom::default(),
         }
     }
+}
+
+/// Where pods have the mesh's roots from. No third choice finds it out by itself: a kubelet's gates cannot be seen from the
+/// API server, and its node's pods would hang.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum TrustFrom {
+    /// The ConfigMap `smidge-trust` of their namespace.
+    #[default]
+    ConfigMap,
+    /// The ClusterTrustBundle `smidge-trust`.
+    ClusterTrustBundle,
 }
 
 /// CPU and memory, as in a container.
