@@ -50,7 +50,10 @@ async fn onto_a_cluster_and_off_it() -> Result<()> {
     let late = smidge(&api, &["install", "--timeout", "1s"])?;
     assert!(String::from_utf8_lossy(&late.stderr).contains("is not available after 1 s"), "{late:?}");
 
+    let trust = "{apiVersion: v1, kind: ConfigMap, metadata: {name: smidge-trust, namespace: joins, labels: {app.kubernetes.io/managed-by: smidge}}}";
+    api.apply(trust).await?;
     let removed = told(&smidge(&api, &["uninstall"])?, 0)?;
+    finds(&removed, "✓ deleted ConfigMap smidge-trust in joins")?;
     finds(&removed, "✓ deleted MutatingWebhookConfiguration smidge-injector")?;
     finds(&removed, "• kept CustomResourceDefinition trafficsplits.split.smi-spec.io")?;
     finds(&told(&smidge(&api, &["uninstall", "--crds"])?, 0)?, "✓ deleted CustomResourceDefinition")?;
@@ -69,7 +72,10 @@ async fn the_control_plane_is_missed(api: &ApiServer) -> Result<()> {
     finds(&wishing, "! ClusterTrustBundle smidge-trust has the mesh's roots: it is not there")?;
     let labels = [("smidge.dev/inject", "enabled"), ("pod-security.kubernetes.io/enforce", "restricted")];
     api.apply(&objects::namespace("joins", &labels).to_string()).await?;
+    api.kubectl(&["create", "namespace", "typo"]).await?;
+    api.kubectl(&["label", "namespace", "typo", "smidge.dev/inject=true"]).await?;
     let after = told(&smidge(api, &["check"])?, 1)?;
+    finds(&after, "✗ smidge.dev/inject=true of namespace typo: it is taken for none: write one of enabled, disabled")?;
     finds(&after, "✗ 0 of 2 replicas of the control plane are available")?;
     finds(&after, "✗ the leader is nobody")?;
     finds(&after, "✓ all ")?;

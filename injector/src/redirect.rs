@@ -11,7 +11,7 @@ use std::{collections::BTreeSet, fmt::Display};
 
 use ipnet::IpNet;
 
-use crate::{ADMIN_PORT, APP_DSCP, INBOUND_PORT, OUTBOUND_PORT, PROXY_UID};
+use crate::{ADMIN_PORT, APP_DSCP, INBOUND_PORT, METRICS_PORT, OUTBOUND_PORT, PROXY_UID, READY_PORT};
 
 /// What the redirect rules of one pod depend on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,10 +46,14 @@ impl Default for Redirect {
     }
 }
 
+/// Where Envoy listens, in whatever pod. A call to such a port of another pod must not be handed to the caller's own listener of
+/// that port, which `use_original_dst` would do.
+const OWN_PORTS: [u16; 4] = [OUTBOUND_PORT, INBOUND_PORT, METRICS_PORT, READY_PORT];
+
 /// What `nft` takes as its one argument or as a script: one transaction, and the same result when it is run again. TCP only.
 pub fn redirect_rules(of: &Redirect) -> String {
     let Redirect { proxy_uid, outbound_port, inbound_port, admin_port, .. } = of;
-    let outbound = outbound_exceptions(of);
+    let outbound = except("tcp dport", OWN_PORTS) + &outbound_exceptions(of);
     let inbound = except("tcp dport", &of.exclude_inbound_ports);
     format!(
         "\

@@ -36,6 +36,7 @@ fn exclusions_may_overlap_and_come_from_both_families() {
         ..Redirect::default()
     });
     for rule in [
+        "tcp dport { 15001, 15006, 15020, 15021 } return",
         "tcp dport { 22, 9100 } return",
         "tcp dport 53 return",
         "ip daddr { 10.0.0.0/8, 169.254.169.254 } return",

@@ -1,8 +1,9 @@
 //! The way off a cluster: in the opposite order, so that nothing waits for what is gone already.
 
+use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{
-    Client, ResourceExt,
-    api::{DeleteParams, DynamicObject},
+    Api, Client, ResourceExt,
+    api::{DeleteParams, DynamicObject, ListParams},
 };
 
 use crate::{
@@ -11,6 +12,11 @@ use crate::{
     manifests::is_of_kind,
     refused,
 };
+
+/// The ConfigMap with the mesh's roots in each of its namespaces.
+const TRUST: &str = "smidge-trust";
+/// The label of those that the control plane has written.
+const OURS: &str = "app.kubernetes.io/managed-by=smidge";
 
 /// What becomes of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +56,20 @@ pub async fn remove(
             Err(kube::Error::Api(status)) if status.code == 404 => tell(Removal::Absent(shown)),
             Err(error) => return Err(refused(format!("cannot delete {shown}"))(error)),
         }
+    }
+    forget_roots(client, &mut tell).await
+}
+
+/// The mesh's root is gone with its namespace: what still trusted it would keep a new installation from making another.
+async fn forget_roots(client: &Client, tell: &mut impl FnMut(Removal)) -> Result<(), Error> {
+    let all: Api<ConfigMap> = Api::all(client.clone());
+    let ours = ListParams::default().fields(&format!("metadata.name={TRUST}")).labels(OURS);
+    for map in all.list(&ours).await.map_err(refused(format!("cannot list the ConfigMaps {TRUST}")))? {
+        let namespace = map.namespace().unwrap_or_default();
+        let shown = format!("ConfigMap {TRUST} in {namespace}");
+        let maps: Api<ConfigMap> = Api::namespaced(client.clone(), &namespace);
+        maps.delete(TRUST, &DeleteParams::background()).await.map_err(refused(format!("cannot delete {shown}")))?;
+        tell(Removal::Deleted(shown));
     }
     Ok(())
 }

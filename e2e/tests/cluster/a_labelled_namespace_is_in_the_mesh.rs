@@ -62,5 +62,20 @@ async fn calls_are_denied_until_a_traffic_target_opens_their_route() -> Result<(
     let answer = is_answered(node, &namespace, "/books", 200).await?;
     let caller = format!("spiffe://cluster.local/ns/{namespace}/sa/client");
     ensure!(answer["body"].as_str().is_some_and(|body| body.contains(&caller)), "{answer}");
-    is_answered(node, &namespace, "/other", 403).await.map(drop)
+    is_answered(node, &namespace, "/other", 403).await?;
+    a_sidecar_is_asked_for_what_is_its_own(node, &namespace).await
+}
+
+/// Whoever calls a port of another pod's sidecar gets that sidecar's answer, never that of the caller's own.
+async fn a_sidecar_is_asked_for_what_is_its_own(node: &Node, namespace: &Namespace) -> Result<()> {
+    let ask = async |address: &str| {
+        let url = format!("http://{address}:15021/ready");
+        node.api.exec(namespace, "deployment/client", "app", &["curl", "-sf", "--max-time", "3", &url]).await
+    };
+    let ip = "-ojsonpath={.items[0].status.podIP}";
+    let web = node.api.kubectl(&["get", "pods", "-n", namespace, "-l", "app=web", ip]).await?;
+    ensure!(ask(&web).await?.trim() == "LIVE", "the sidecar of web is ready");
+    // An address for documentation: nobody is there.
+    ensure!(ask("192.0.2.1").await.is_err(), "an answer from where nobody is");
+    Ok(())
 }

@@ -11,19 +11,42 @@ const SIDECAR: &str = "smidge-proxy";
 const TRUST: &str = "smidge-trust";
 const POD_SECURITY: &str = "pod-security.kubernetes.io/enforce";
 
+/// The labels of namespaces that mean something, and their values.
+const MEANINGS: &[(&str, &[&str])] = &[
+    (LABEL, &["enabled", "disabled"]),
+    ("smidge.dev/mode", &["deny", "audit", "allow"]),
+    ("smidge.dev/mtls", &["strict", "permissive"]),
+];
+
 /// How many names a line holds.
 const SHOWN: usize = 3;
 
 pub(super) async fn namespaces(client: &Client) -> Result<Vec<Finding>, kube::Error> {
     let all: Api<Namespace> = Api::all(client.clone());
     let meshed = all.list(&ListParams::default().labels(&format!("{LABEL}=enabled"))).await?;
+    let typos = misspelt(client).await?;
     let staying: Vec<&Namespace> = meshed.iter().filter(|of| of.metadata.deletion_timestamp.is_none()).collect();
     if staying.is_empty() {
         let why = format!("label one: kubectl label namespace <name> {LABEL}=enabled");
-        return Ok(vec![Finding::doubtful("no namespace is in the mesh", why)]);
+        return Ok([typos, vec![Finding::doubtful("no namespace is in the mesh", why)]].concat());
     }
     let of_each = try_join_all(staying.into_iter().map(|namespace| one(client, namespace))).await?;
-    Ok(of_each.concat())
+    Ok([typos, of_each.concat()].concat())
+}
+
+/// Labels of namespaces whose values mean nothing: whoever wrote them thinks that they do.
+async fn misspelt(client: &Client) -> Result<Vec<Finding>, kube::Error> {
+    let all: Api<Namespace> = Api::all(client.clone());
+    let mut findings = Vec::new();
+    for (label, values) in MEANINGS {
+        let other = ListParams::default().labels(&format!("{label},{label} notin ({})", values.join(",")));
+        for namespace in all.list(&other).await? {
+            let value = namespace.labels().get(*label).cloned().unwrap_or_default();
+            let why = format!("it is taken for none: write one of {}", values.join(", "));
+            findings.push(Finding::bad(format!("{label}={value} of namespace {}", namespace.name_any()), why));
+        }
+    }
+    Ok(findings)
 }
 
 async fn one(client: &Client, namespace: &Namespace) -> Result<Vec<Finding>, kube::Error> {

@@ -5,6 +5,7 @@ use kube::core::{
     DynamicObject,
     admission::{AdmissionRequest, AdmissionResponse, AdmissionReview, Operation},
 };
+use serde::Deserialize;
 use serde_json::Value;
 use smidge_injector::{INJECT, Namespace, Outcome, Settings, Verdict, bypass, inject, is_exempt};
 
@@ -72,6 +73,23 @@ fn debugged(webhook: &Webhook, response: AdmissionResponse, pod: &Pod) -> Admiss
     let Some(why) = bypass(&webhook.settings.borrow(), pod) else { return response };
     Counters::count(&webhook.counters.refused);
     response.deny(why)
+}
+
+/// Whether a review is of a namespace that is not known to be labelled, as far as can be seen without reading its object.
+pub(super) fn comes_early(webhook: &Webhook, review: &[u8]) -> bool {
+    let Ok(Head { request: Named { namespace: Some(name) } }) = serde_json::from_slice(review) else { return false };
+    let namespaces = webhook.namespaces.borrow();
+    !namespaces.get(&name).is_some_and(|labels| is_expected(&webhook.settings.borrow(), &name, labels))
+}
+
+#[derive(Deserialize)]
+struct Head {
+    request: Named,
+}
+
+#[derive(Deserialize)]
+struct Named {
+    namespace: Option<String>,
 }
 
 /// The API server asks for pods of labelled namespaces only, so one without the label was labelled just now.

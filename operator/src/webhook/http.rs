@@ -15,7 +15,11 @@ use hyper_util::{
 };
 use tokio::time::timeout;
 
-use super::{Counters, Webhook, answer::answer, guests::Guest};
+use super::{
+    Counters, Webhook,
+    answer::{answer, comes_early},
+    guests::Guest,
+};
 use crate::tls;
 
 /// The path of admissions.
@@ -24,6 +28,8 @@ const PATH: &str = "/inject";
 const BODY: usize = 4 << 20;
 /// How long it may take to arrive: the API server has it ready.
 const ARRIVAL: Duration = Duration::from_secs(5);
+/// How long an admission waits for its namespace to be known.
+const EARLY: Duration = Duration::from_secs(2);
 /// How many requests of one connection may be under way.
 const STREAMS: u32 = 64;
 /// How often a silent connection is asked whether anybody is there.
@@ -77,11 +83,19 @@ async fn admit(
     let _place = guest.bodies().acquire_owned().await.map_err(busy)?;
     let body = Limited::new(request.into_body(), BODY).collect().await;
     let body = body.map_err(|error| text(StatusCode::PAYLOAD_TOO_LARGE, &error.to_string()))?.to_bytes();
+    // A watch tells of a namespace a moment after the API server has it: who creates one with a pod in it is not refused.
+    let _ = timeout(EARLY, known(webhook, &body)).await;
     let review = answer(webhook, &body).map_err(|error| text(StatusCode::BAD_REQUEST, &error.to_string()))?;
     let json = serde_json::to_vec(&review).map_err(|error| text(StatusCode::BAD_REQUEST, &error.to_string()))?;
     let mut response = Response::new(Full::from(json));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)
+}
+
+/// Waits until the namespace of a review is known to be labelled.
+async fn known(webhook: &Webhook, review: &[u8]) {
+    let mut namespaces = webhook.namespaces.clone();
+    while comes_early(webhook, review) && namespaces.changed().await.is_ok() {}
 }
 
 fn text(status: StatusCode, text: &str) -> Response<Full<Bytes>> {

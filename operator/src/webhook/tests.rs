@@ -161,6 +161,21 @@ async fn a_pod_of_a_namespace_that_is_not_known_yet_is_not_let_through() {
 }
 
 #[tokio::test]
+async fn a_pod_that_comes_a_moment_before_its_namespace_is_known_joins() {
+    let world = World::new().await;
+    let mut client = world.connect().await;
+    let early = review("new", plain());
+    let learning = async {
+        // The request is under way: a pod of a known namespace overtakes it.
+        judge(&mut world.connect().await, &review("shop", plain())).await;
+        let labels = Labels::from([("smidge.dev/inject".to_owned(), "enabled".to_owned())]);
+        world.namespaces.send_modify(|namespaces| drop(namespaces.insert("new".to_owned(), labels)));
+    };
+    let (answer, ()) = tokio::join!(judge(&mut client, &early), learning);
+    assert_eq!(answer["patchType"], "JSONPatch", "{}", answer["status"]);
+}
+
+#[tokio::test]
 async fn a_new_certificate_is_shown_to_new_connections_and_old_ones_go_on() {
     let world = World::new().await;
     let mut before = world.connect().await;
