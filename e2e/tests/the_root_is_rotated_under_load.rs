@@ -28,16 +28,7 @@ async fn a_new_root_replaces_the_old_one_without_a_failed_request() -> Result<()
 
     let load = buyer.start(&["load", &web, "--rate", "100"])?;
     let held = buyer.start(&["hold", &echo])?;
-    let rotate = || {
-        let mut rotate = Command::new(beside_this_test("smidge")?);
-        rotate.args(["rotate", "root", "--namespace", CONTROL_PLANE]).env("KUBECONFIG", world.api.kubeconfig());
-        rotate.kill_on_drop(true);
-        anyhow::Ok(rotate)
-    };
-    // Who asks again while a rotation is under way follows that one, and does not hold it up.
-    let asked = rotate()?.arg("--no-wait").output().await?;
-    ensure!(asked.status.success(), "{}", String::from_utf8_lossy(&asked.stderr));
-    let mut again = rotate()?;
+    let mut again = asked_twice(&world).await?;
     let rotated = again.output();
     let kubelet = async {
         loop {
@@ -84,6 +75,19 @@ async fn a_new_root_replaces_the_old_one_without_a_failed_request() -> Result<()
     let sum = end(load).await?;
     ensure!(sum["failed"] == 0 && sum["sent"].as_u64() > Some(300), "{sum}");
     Ok(())
+}
+
+/// Asks for a rotation; what comes back asks again, and so follows that one and does not hold it up.
+async fn asked_twice(world: &World) -> Result<Command> {
+    let rotate = || {
+        let mut rotate = Command::new(beside_this_test("smidge")?);
+        rotate.args(["rotate", "root", "--namespace", CONTROL_PLANE]).env("KUBECONFIG", world.api.kubeconfig());
+        rotate.kill_on_drop(true);
+        anyhow::Ok(rotate)
+    };
+    let asked = rotate()?.arg("--no-wait").output().await?;
+    ensure!(asked.status.success(), "{}", String::from_utf8_lossy(&asked.stderr));
+    rotate()
 }
 
 /// The serial number of the certificate that a pod's Envoy uses now.
