@@ -1,12 +1,15 @@
 //! How long it takes from `kubectl apply` to the traffic, and what the objects' statuses say of it.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use serde_json::Value;
 use smidge_e2e::{eventually, holds};
 
 use crate::shop::{SOON, Shop};
+
+/// How long a change may take from `kubectl apply` to the traffic.
+const AT_ONCE: Duration = Duration::from_secs(2);
 
 const STORE: &str = r#"
 apiVersion: v1
@@ -16,6 +19,17 @@ spec:
   selector: {app: store-v1}
   ports: [{name: http, port: 80, targetPort: 8080}]
 "#;
+
+/// Opens `store-v1`, by the routes that `store-v2` has.
+const TARGET: &str = r"
+apiVersion: access.smi-spec.io/v1alpha3
+kind: TrafficTarget
+metadata: {name: client-to-store-v1-httproutegroup, namespace: {namespace}}
+spec:
+  destination: {kind: ServiceAccount, name: store-v1, namespace: {namespace}}
+  sources: {sources}
+  rules: [{kind: HTTPRouteGroup, name: store-v2}]
+";
 
 fn split(weights: [u32; 2]) -> String {
     let [first, second] = weights;
@@ -31,18 +45,45 @@ async fn server(shop: &Shop) -> Result<(Value, String)> {
     Ok((answer["status"].clone(), body["server"].as_str().unwrap_or_default().to_owned()))
 }
 
-/// Applies, and waits until the client is answered like that; prints how long it took from the return of `kubectl apply`: within
-/// two seconds on a quiet machine, which this one is not while tests run beside each other.
-async fn measured(shop: &Shop, what: &str, yaml: &str, status: u16, version: &str) -> Result<()> {
-    shop.apply(yaml).await?;
+/// What a team changes, and how the client is answered then.
+struct Edit {
+    what: &'static str,
+    yaml: String,
+    status: u16,
+    version: &'static str,
+}
+
+fn edits() -> [Edit; 6] {
+    let move_to =
+        |weights, status, version| Edit { what: "a split moves traffic", yaml: split(weights), status, version };
+    let target = |sources, status, version| Edit {
+        what: "a target's sources change",
+        yaml: TARGET.replace("{sources}", sources),
+        status,
+        version,
+    };
+    [
+        move_to([0, 1], 200, "store-v2"),
+        move_to([1, 0], 403, ""),
+        target("[{kind: ServiceAccount, name: client, namespace: {namespace}}]", 200, "store-v1"),
+        target("[{kind: ServiceAccount, name: nobody, namespace: {namespace}}]", 403, ""),
+        move_to([0, 1], 200, "store-v2"),
+        move_to([1, 0], 403, ""),
+    ]
+}
+
+/// Applies it, and waits until the client is answered like that: the time that this took from the return of `kubectl apply`, and
+/// with it the time of the call that saw it.
+async fn seen_after(shop: &Shop, edit: &Edit) -> Result<Duration> {
+    shop.apply(&edit.yaml).await?;
     let applied = Instant::now();
-    eventually(what, SOON, async || {
+    eventually(edit.what, SOON, async || {
         let seen = server(shop).await?;
-        holds(seen.0 == status && seen.1.starts_with(version), || format!("{seen:?}"))
+        holds(seen.0 == edit.status && seen.1.starts_with(edit.version), || format!("{seen:?}"))
     })
     .await?;
-    println!("{what}: {} ms after kubectl apply", applied.elapsed().as_millis());
-    Ok(())
+    println!("{}: {} ms after kubectl apply", edit.what, applied.elapsed().as_millis());
+    Ok(applied.elapsed())
 }
 
 /// Programmed, and by as many proxies as it concerns, which are so many at least: a split concerns every pod that may call.
@@ -62,12 +103,16 @@ async fn traffic_moves_and_opens_at_once_and_statuses_say_so() -> Result<()> {
     shop.deploy(&["store-v1", "store-v2", "client"]).await?;
     shop.answered("client", &["store:80"], 403).await?;
     shop.allow("client", "store-v2").await?;
-    measured(&shop, "a split moves traffic", &split([0, 1]), 200, "store-v2").await?;
-    measured(&shop, "a split moves traffic back", &split([1, 0]), 403, "").await?;
-    let opened = Instant::now();
+    let mut took = Vec::new();
+    for edit in edits() {
+        took.push(seen_after(&shop, &edit).await?);
+    }
+    // Half of them: other tests run beside this one, and a call that is stalled once says nothing of the mesh.
+    took.sort();
+    println!("from kubectl apply to traffic: {took:?}");
+    ensure!(took[took.len() / 2] <= AT_ONCE, "from kubectl apply to traffic: {took:?}");
     shop.allow("client", "store-v1").await?;
     shop.answered("client", &["store:80"], 200).await?;
-    println!("a target opens its routes: {} ms, kubectl apply included", opened.elapsed().as_millis());
     is_programmed(&shop, "trafficsplit/store", 3).await?;
     // And this one the pods of its destination.
     is_programmed(&shop, "traffictarget/client-to-store-v1-httproutegroup", 1).await?;
