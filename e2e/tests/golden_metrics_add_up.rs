@@ -174,7 +174,6 @@ async fn an_audit_counts_what_it_would_refuse(world: &World, buyer: &AppPod, v2:
         ("source", "spiffe://cluster.local/ns/golden/sa/buyer"),
         ("destination", "spiffe://cluster.local/ns/golden/sa/v2"),
     ];
-    // Connections that are there drain with the listener of before, which does not count.
     eventually("refusals that were none", SOON, async || {
         let answer = buyer.call(ip, 80, &["--method", "POST"]).await?;
         ensure!(answer["status"] == 200, "{answer}");

@@ -1,7 +1,8 @@
 //! The server's side of a workload: what it lets in.
 //!
-//! The listener depends on the `WorkloadKey`, telemetry and callers outside the mesh alone; who in it may do what stands in
-//! routes (HTTP), validation contexts (TCP) and extensions (an audit of TCP), so that a change of policy closes no connection.
+//! The listener depends on the `WorkloadKey`, telemetry and callers outside the mesh alone; who in it may do what, and what
+//! the mode makes of that, stands in routes (HTTP), validation contexts (TCP) and extensions (an audit of TCP), so that a
+//! change of policy closes no connection and holds for the next request of those that are open.
 
 use std::collections::BTreeSet;
 
@@ -27,12 +28,8 @@ use crate::{
 pub fn translate_inbound(inbound: &Inbound) -> Vec<Resource> {
     let listener = listener::resource(&inbound_listener::inbound(inbound));
     let of_ports = ports(&inbound.key).into_iter().flat_map(|(port, protocol)| {
-        let by_mode = match inbound.key.mode {
-            Mode::Deny => Some(callers(inbound, port)),
-            Mode::Audit => Some(audit(inbound, port)),
-            Mode::Allow => None,
-        };
-        [route(inbound, port, protocol)].into_iter().chain(by_mode).chain(guests(inbound, port, protocol))
+        let of_all = [route(inbound, port, protocol), callers(inbound, port), audit(inbound, port)];
+        of_all.into_iter().chain(guests(inbound, port, protocol))
     });
     [listener].into_iter().chain(of_ports).collect()
 }
@@ -44,7 +41,7 @@ pub(crate) fn ports(key: &mesh::WorkloadKey) -> Vec<(InboundPort, Protocol)> {
 }
 
 /// What a mode does with what nothing permits.
-pub(crate) fn verdict(mode: Mode) -> Option<Verdict> {
+fn verdict(mode: Mode) -> Option<Verdict> {
     match mode {
         Mode::Deny => Some(Verdict::Enforce),
         Mode::Audit => Some(Verdict::Shadow),
@@ -56,12 +53,11 @@ fn route(inbound: &Inbound, port: InboundPort, protocol: Protocol) -> Resource {
     let to_the_app = ClusterSpecifier::Cluster(name::INBOUND.to_owned());
     let permitted = inbound.grants.iter().filter(|grant| is_about_http(grant, port, protocol));
     let ingress = inbound_chains::grants(inbound, port);
-    let policy =
-        verdict(inbound.key.mode).map(|verdict| rbac::per_route(verdict, rbac::rules(port, permitted, ingress)));
+    let policy = rbac::per_route(verdict(inbound.key.mode), rbac::rules(port, permitted, ingress));
     http::route_configuration(VirtualHost {
         name: port.route(),
         routes: vec![http::route("app", matching::every_request(), to_the_app)],
-        typed_per_filter_config: policy.into_iter().map(|policy| (rbac::HTTP_FILTER.to_owned(), policy)).collect(),
+        typed_per_filter_config: [(rbac::HTTP_FILTER.to_owned(), policy)].into(),
         ..Default::default()
     })
 }
@@ -78,9 +74,12 @@ fn is_about(ports: &PortSet, port: InboundPort) -> bool {
     }
 }
 
-/// Who may open TCP connections. A handshake does not know the port, so that of the undeclared ones only those are
+/// Who may open TCP connections: in mode deny those that a grant names, else every identity. A handshake does not know the port, so that of the undeclared ones only those are
 /// opened that a grant for all ports opens.
 fn callers(inbound: &Inbound, port: InboundPort) -> Resource {
+    if inbound.key.mode != Mode::Deny {
+        return secret::anybody(port.callers(), &inbound.key.identity.trust_domain, &inbound.trust_bundle);
+    }
     let opens = |grant: &&Grant| {
         grant.protocols == Protocols::Any
             && is_about(&grant.ports, port)
@@ -104,14 +103,14 @@ fn certified(inbound: &Inbound, port: InboundPort, protocol: Protocol) -> BTreeS
     inbound_chains::grants(inbound, port).filter(opens).flat_map(IngressGrant::certified).collect()
 }
 
+/// The network filter that finds what enforcement would refuse; outside mode audit it looks for nothing.
 fn audit(inbound: &Inbound, port: InboundPort) -> Resource {
+    let is_audited = inbound.key.mode == Mode::Audit;
     let permitted =
         inbound.grants.iter().filter(|grant| grant.protocols == Protocols::Any && is_about(&grant.ports, port));
     let ingress = inbound_chains::grants(inbound, port).filter(|grant| grant.requests.is_none());
     let name = port.audit();
-    let config = TypedExtensionConfig {
-        name: name.clone(),
-        typed_config: Some(rbac::network_audit(rbac::rules(port, permitted, ingress))),
-    };
+    let rules = is_audited.then(|| rbac::rules(port, permitted, ingress));
+    let config = TypedExtensionConfig { name: name.clone(), typed_config: Some(rbac::network_audit(rules)) };
     Resource::new(TypeUrl::Extension, name, &config)
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! what the first bytes say     chain          who                                           what then
 //! TLS, ALPN smidge-http        mesh-http      any identity of the mesh                      routes decide
-//! TLS, ALPN smidge-tcp         mesh-tcp       in mode deny: identities in callers/<port>    –
+//! TLS, ALPN smidge-tcp         mesh-tcp       identities in callers/<port>                  –
 //! TLS, another's               certificate    where an IngressBackend names certificates:   routes decide
 //!                                             principals in guests/<port>
 //! TLS, another's               plain-tcp      as plaintext TCP: it is the app's own         –
@@ -13,13 +13,15 @@
 //!                                             without routes; else everybody
 //! ```
 //! What no rule takes is closed, and not one byte of the app's leaves.
+//!
+//! No chain depends on the mode: a change of it holds for the next request on connections that are open, and closes none.
 
 use std::collections::BTreeSet;
 
 use envoy_types::pb::envoy::{
     config::{
         accesslog::v3::AccessLog,
-        core::v3::{ExtensionConfigSource, TransportSocket},
+        core::v3::ExtensionConfigSource,
         listener::v3::{Filter, FilterChain, filter},
     },
     extensions::filters::network::rbac::v3::Rbac as NetworkRbac,
@@ -175,7 +177,7 @@ impl Port<'_> {
         let port = self.port;
         let (socket, filters) = match chain {
             Chain::MeshHttp => (Some(tls::downstream(name::TRUST.to_owned())), self.http(inbound_http::Caller::Known)),
-            Chain::MeshTcp => (Some(self.tcp_callers()), self.tcp(tcp::proxy_after_handshake)),
+            Chain::MeshTcp => (Some(tls::downstream(port.callers())), self.tcp(tcp::proxy_after_handshake)),
             Chain::Certificate if self.protocol == Protocol::Tcp => {
                 (Some(tls::of_guests(port.guests())), self.tcp(tcp::proxy_after_handshake))
             }
@@ -186,36 +188,28 @@ impl Port<'_> {
         FilterChain { name: chain.name(port), transport_socket: socket, ..listener::chain(filters) }
     }
 
-    fn tcp_callers(&self) -> TransportSocket {
-        let enforced = self.inbound.key.mode == Mode::Deny;
-        tls::downstream(if enforced { self.port.callers() } else { name::TRUST.to_owned() })
-    }
-
     fn http(&self, caller: inbound_http::Caller) -> Vec<Filter> {
         let logs = self.logs(rbac::HTTP_FILTER, metrics::http(self.reporter()));
         vec![http::network_filter(inbound_http::server(&self.inbound.key, self.port, caller, logs))]
     }
 
     fn tcp(&self, proxy: fn(&str, String, Vec<AccessLog>) -> Filter) -> Vec<Filter> {
-        let is_audited = self.inbound.key.mode == Mode::Audit;
-        let audit = is_audited.then(|| discovered::<NetworkRbac>(self.port.audit()));
         let logs = self.logs(rbac::NETWORK_FILTER, metrics::tcp(self.reporter()));
         let proxy = proxy(name::INBOUND, name::INBOUND.to_owned(), logs);
-        audit.into_iter().chain([proxy]).collect()
+        vec![discovered::<NetworkRbac>(self.port.audit()), proxy]
     }
 
     fn reporter(&self) -> Reporter<'_> {
         Reporter::Destination(&self.inbound.key.identity, self.port)
     }
 
+    /// What an audit finds is told in every mode, in which the policy decides whether there is an audit.
     fn logs(&self, audited_by: &str, metrics: AccessLog) -> Vec<AccessLog> {
-        let is_audited = self.inbound.key.mode == Mode::Audit;
         let lines = match self.inbound.telemetry.access_log {
-            true => Some(access_log::everything(Side::Inbound)),
-            false => is_audited.then(|| access_log::audited(Side::Inbound, audited_by)),
+            true => access_log::everything(Side::Inbound),
+            false => access_log::audited(Side::Inbound, audited_by),
         };
-        let refusals = is_audited.then(|| metrics::audited(self.reporter(), audited_by));
-        lines.into_iter().chain([metrics]).chain(refusals).collect()
+        vec![lines, metrics, metrics::audited(self.reporter(), audited_by)]
     }
 }
 

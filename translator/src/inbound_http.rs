@@ -28,7 +28,6 @@ use smidge_mesh::WorkloadKey;
 use crate::{
     envoy::literal,
     http,
-    inbound::verdict,
     name::{self, InboundPort},
     rbac,
 };
@@ -50,7 +49,7 @@ pub(crate) fn server(
     access_log: Vec<AccessLog>,
 ) -> HttpConnectionManager {
     let server = http::server(name::INBOUND, port.route(), access_log);
-    let permit = http::http_filter(rbac::HTTP_FILTER, rbac::http_default(verdict(key.mode)));
+    let permit = http::http_filter(rbac::HTTP_FILTER, rbac::nothing_permitted());
     HttpConnectionManager {
         http_filters: [permit].into_iter().chain(server.http_filters).collect(),
         // The app may believe what its own sidecar says of the caller; a header of the caller's never passes.

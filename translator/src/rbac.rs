@@ -39,20 +39,23 @@ pub(crate) enum Verdict {
     Shadow,
 }
 
-/// What one route permits.
-pub(crate) fn per_route(verdict: Verdict, rules: Rules) -> Any {
-    pack_mirror::<RbacPerRoute>(&PerRouteMirror { rbac: Some(filter(verdict, rules)) })
+/// What one route permits. Without a verdict nothing is looked at.
+pub(crate) fn per_route(verdict: Option<Verdict>, rules: Rules) -> Any {
+    let rbac = verdict.map(|verdict| match verdict {
+        Verdict::Enforce => FilterMirror { rules: Some(rules), shadow_rules: None },
+        Verdict::Shadow => FilterMirror { rules: None, shadow_rules: Some(rules) },
+    });
+    pack_mirror::<RbacPerRoute>(&PerRouteMirror { rbac })
 }
 
 /// What holds where a route says nothing: nothing is permitted.
-pub(crate) fn http_default(verdict: Option<Verdict>) -> Any {
-    let mirror = verdict.map_or_else(FilterMirror::default, |verdict| filter(verdict, Rules::default()));
-    pack_mirror::<HttpRbac>(&mirror)
+pub(crate) fn nothing_permitted() -> Any {
+    pack_mirror::<HttpRbac>(&FilterMirror { rules: Some(Rules::default()), shadow_rules: None })
 }
 
-/// What an audit of TCP connections finds.
-pub(crate) fn network_audit(rules: Rules) -> Any {
-    pack_mirror::<NetworkRbac>(&NetworkMirror { shadow_rules: Some(rules), stat_prefix: "inbound".to_owned() })
+/// What an audit of TCP connections finds; without rules there is none.
+pub(crate) fn network_audit(rules: Option<Rules>) -> Any {
+    pack_mirror::<NetworkRbac>(&NetworkMirror { shadow_rules: rules, stat_prefix: "inbound".to_owned() })
 }
 
 /// What the grants permit on a port: a policy per grant, named after its TrafficTarget or IngressBackend.
@@ -137,13 +140,6 @@ fn identity(identity: &Identity) -> Principal {
 
 fn certified(san: &San) -> Principal {
     identified_by(Identifier::Authenticated(Authenticated { principal_name: Some(exactly(san.as_str())) }))
-}
-
-fn filter(verdict: Verdict, rules: Rules) -> FilterMirror {
-    match verdict {
-        Verdict::Enforce => FilterMirror { rules: Some(rules), shadow_rules: None },
-        Verdict::Shadow => FilterMirror { rules: None, shadow_rules: Some(rules) },
-    }
 }
 
 /// `envoy.config.rbac.v3.RBAC`. It and its wrappers are mirrored, because the generated one holds a `HashMap`, which

@@ -40,8 +40,13 @@ pub fn workload_certificate(chain_pem: &str, key_pem: &str) -> Resource {
 
 /// Any identity of the trust domain.
 pub(crate) fn trust(domain: &mesh::TrustDomain, bundle: &mesh::TrustBundle) -> Resource {
+    anybody(name::TRUST.to_owned(), domain, bundle)
+}
+
+/// As [`trust`], by another name.
+pub(crate) fn anybody(name: String, domain: &mesh::TrustDomain, bundle: &mesh::TrustBundle) -> Resource {
     let prefix = format!("spiffe://{}/ns/", domain.as_str());
-    validation(name::TRUST.to_owned(), bundle, vec![uri(starting_with(prefix))])
+    validation(name, bundle, vec![uri(starting_with(prefix))])
 }
 
 /// Any of these principals; of none, nobody.

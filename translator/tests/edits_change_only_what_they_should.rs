@@ -133,6 +133,18 @@ fn an_ingress_backend_changes_no_chain_that_is_there_and_nothing_else_of_the_lis
     }
 }
 
+/// So it holds for the next request of every connection that is open, and closes none.
+#[test]
+fn a_mode_changes_no_chain_that_is_there_and_nothing_else_of_the_listener() {
+    for guest in [None, Some(guests(&["10.0.0.0/8"], None))] {
+        let [(deny, rest), (audit, rest_of_audit), (allow, rest_of_allow)] =
+            [Mode::Deny, Mode::Audit, Mode::Allow].map(|mode| chains_and_rest(&with_guests(mode, guest.clone())));
+        assert_eq!([&rest_of_audit, &rest_of_allow], [&rest, &rest]);
+        assert!(deny.iter().all(|chain| audit.contains(chain)), "{deny:?} became {audit:?}");
+        assert_eq!(audit, allow);
+    }
+}
+
 /// Else an edit of an HTTPRouteGroup would change a listener.
 #[test]
 fn which_requests_are_opened_does_not_change_who_may_connect() {

@@ -8,6 +8,10 @@ use crate::shop::Shop;
 
 /// The counters of what enforcement would have refused.
 const SHADOW_DENIED: &str = "rbac.shadow_denied$";
+/// The golden metric of the same, of HTTP requests.
+const REFUSALS: &str = "audit_refusals_total.*8080";
+/// The connections that HTTP requests came to the store over.
+const CONNECTIONS: &str = "^http.inbound.downstream_cx_total$";
 
 #[tokio::test]
 async fn a_mode_lets_in_or_not_and_an_audit_tells_whom() -> Result<()> {
@@ -17,7 +21,7 @@ async fn a_mode_lets_in_or_not_and_an_audit_tells_whom() -> Result<()> {
     shop.target("http", &["buyer"], &[("HTTPRouteGroup", "all")]).await?;
     only_the_permitted_get_in(&shop).await?;
 
-    shop.configure(json!({"mode": "audit"})).await?;
+    an_audit_sees_every_request_of_open_connections(&shop).await?;
     everybody_gets_in(&shop).await?;
     an_audit_counts_and_logs_what_would_be_refused(&shop).await?;
 
@@ -57,6 +61,48 @@ async fn everybody_gets_in(shop: &Shop) -> Result<()> {
             ensure!(greeted["received"] == "220 store ready\r\n", "{} got {greeted}", caller.name);
         }
         Ok(())
+    })
+    .await
+}
+
+/// Connections between sidecars are kept, and those that were there before an audit are seen from its first request on.
+async fn an_audit_sees_every_request_of_open_connections(shop: &Shop) -> Result<()> {
+    let (connections, before) = (shop.counted(CONNECTIONS).await?, shop.counted(REFUSALS).await?);
+    shop.configure(json!({"mode": "audit"})).await?;
+    // Refused until the switch, so that the first one to be let in is the first one after it.
+    let first = async || shop.expect(&shop.thief, 80, &["/first"], 200).await.map(drop);
+    eventually("audit after deny", SOON, first).await?;
+    shop.expect(&shop.buyer, 80, &["/permitted"], 200).await?;
+    is_told(shop, "/first", before + 1).await?;
+
+    shop.configure(json!({"mode": "allow"})).await?;
+    is_audited(shop, false).await?;
+    shop.expect(&shop.thief, 80, &["/allowed"], 200).await?;
+    shop.configure(json!({"mode": "audit"})).await?;
+    is_audited(shop, true).await?;
+    shop.expect(&shop.thief, 80, &["/second"], 200).await?;
+    is_told(shop, "/second", before + 2).await?;
+    let after = shop.counted(CONNECTIONS).await?;
+    ensure!(after == connections, "{connections} connections to the store became {after}");
+    Ok(())
+}
+
+/// Waits until a request is counted and logged that an audit has found, as the `counted`th.
+async fn is_told(shop: &Shop, path: &str, counted: u64) -> Result<()> {
+    eventually("finding of the audit", SOON, async || {
+        let found = shop.counted(REFUSALS).await?;
+        let log = shop.access_log()?;
+        let is_logged = log.iter().any(|line| line["path"] == path && line["audit_http"] == "denied");
+        holds(found == counted && is_logged, || format!("{path}: {found} counted instead of {counted}, {log:?}"))
+    })
+    .await
+}
+
+/// Waits until the store's Envoy has or has not the routes of an audit.
+async fn is_audited(shop: &Shop, wanted: bool) -> Result<()> {
+    eventually("routes of another mode", SOON, async || {
+        let routes = shop.store.pod.admin("GET", "/config_dump?resource=dynamic_route_configs").await?;
+        holds(routes.contains("shadow_rules") == wanted, || routes.clone())
     })
     .await
 }
