@@ -23,7 +23,7 @@ pub use endpoints::{Endpoint, Endpoints, Health, Peers, PortEndpoints, Share, Tr
 pub use http::{HeaderName, HttpMatch, Method, PathPattern, ValuePattern};
 pub use identity::{Identity, InvalidTrustDomain, TrustDomain};
 pub use inbound::{Grant, Inbound, PortSet, Protocols, WorkloadKey};
-pub use ingress::{Cidr, IngressGrant, Members, Opening, Principal};
+pub use ingress::{IngressGrant, Members, Opening, Principal};
 pub use mode::{Mode, Mtls, Telemetry};
 pub use name::{PodName, ServiceAccountName, ServiceName};
 pub use service::{DirectAddress, HttpRoute, Protocol, RouteName, Service, ServicePort, WeightedBackend};

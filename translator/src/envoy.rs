@@ -18,8 +18,8 @@ use envoy_types::{
     },
     util::pack_any,
 };
+use ipnet::IpNet;
 use prost::{Message, Name};
-use smidge_mesh::Cidr;
 
 /// Over the one stream that everything comes over.
 pub(crate) fn ads() -> ConfigSource {
@@ -44,8 +44,8 @@ pub(crate) fn address(ip: IpAddr, port: u16, ipv4_compat: bool) -> Address {
     Address { address: Some(address::Address::SocketAddress(socket)) }
 }
 
-pub(crate) fn range(cidr: &Cidr) -> CidrRange {
-    CidrRange { address_prefix: cidr.ip().to_string(), prefix_len: number(cidr.length().into()) }
+pub(crate) fn range(net: &IpNet) -> CidrRange {
+    CidrRange { address_prefix: net.addr().to_string(), prefix_len: number(net.prefix_len().into()) }
 }
 
 /// A network filter.

@@ -26,8 +26,9 @@ use envoy_types::pb::envoy::{
     },
     extensions::filters::network::rbac::v3::Rbac as NetworkRbac,
 };
+use ipnet::IpNet;
 use prost::Name;
-use smidge_mesh::{Cidr, Inbound, IngressGrant, Mode, Mtls, Protocol};
+use smidge_mesh::{Inbound, IngressGrant, Mode, Mtls, Protocol};
 
 use crate::{
     access_log::{self, Side},
@@ -72,9 +73,9 @@ impl Chain {
 #[derive(Debug, Default)]
 pub(crate) struct Guests {
     /// Addresses that may connect.
-    addresses: BTreeSet<Cidr>,
+    addresses: BTreeSet<IpNet>,
     /// Of these the ones that may do anything: without requests nothing can be told apart.
-    unrestricted: BTreeSet<Cidr>,
+    unrestricted: BTreeSet<IpNet>,
     /// Whether anybody may by certificate.
     by_certificate: bool,
 }
@@ -216,7 +217,7 @@ impl Port<'_> {
 /// From where connections are taken.
 enum Sources<'a> {
     Nobody,
-    Only(&'a BTreeSet<Cidr>),
+    Only(&'a BTreeSet<IpNet>),
     Everybody,
 }
 
@@ -233,7 +234,7 @@ impl<'a> Sources<'a> {
     }
 }
 
-fn only(ranges: &BTreeSet<Cidr>) -> Sources<'_> {
+fn only(ranges: &BTreeSet<IpNet>) -> Sources<'_> {
     if ranges.is_empty() { Sources::Nobody } else { Sources::Only(ranges) }
 }
 

@@ -32,8 +32,8 @@ use envoy_types::{
     },
     util::pack_any,
 };
+use ipnet::IpNet;
 use prost::{Message, Name};
-use smidge_mesh::Cidr;
 
 use crate::envoy::range;
 
@@ -49,7 +49,7 @@ pub(crate) enum Test<'a> {
     /// The only protocol that is offered, or that `http_inspector` found, is one of these.
     Protocol(&'static [&'static str]),
     /// The caller's address is in one of these. Never empty.
-    Source(&'a BTreeSet<Cidr>),
+    Source(&'a BTreeSet<IpNet>),
 }
 
 /// The chain that takes a connection of which all tests hold.

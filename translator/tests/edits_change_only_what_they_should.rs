@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 use smidge_mesh::{
-    Cidr, Endpoint, Endpoints, Grant, Health, HttpMatch, HttpRoute, Identity, Inbound, IngressGrant, Members, Mode,
-    Mtls, Peers, PortEndpoints, PortSet, Protocol, Protocols, RouteName, Service, ServiceName, ServicePort, Share,
-    Telemetry, TrustBundle, TrustDomain, WeightedBackend, WorkloadKey,
+    Endpoint, Endpoints, Grant, Health, HttpMatch, HttpRoute, Identity, Inbound, IngressGrant, Members, Mode, Mtls,
+    Peers, PortEndpoints, PortSet, Protocol, Protocols, RouteName, Service, ServiceName, ServicePort, Share, Telemetry,
+    TrustBundle, TrustDomain, WeightedBackend, WorkloadKey,
 };
 use smidge_printer::print;
 use smidge_translator::{translate_endpoints, translate_inbound, translate_peers, translate_service};
@@ -102,7 +102,7 @@ fn guests(ranges: &[&str], requests: Option<Vec<HttpMatch>>) -> IngressGrant {
         name: "shop/edge".into(),
         backend: 0,
         port: 80,
-        ranges: ranges.iter().map(|text| Cidr::parse(text).unwrap()).collect(),
+        ranges: ranges.iter().map(|text| text.parse().unwrap()).collect(),
         principals: BTreeSet::new(),
         members: Members::default(),
         requests,

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use smidge_mesh::{Cidr, HttpMatch, IngressGrant, Members, Opening, Principal, ServiceName, WorkloadKey};
+use ipnet::IpNet;
+use smidge_mesh::{HttpMatch, IngressGrant, Members, Opening, Principal, ServiceName, WorkloadKey};
 
 use super::{
     endpoints::{Claim, claim, slices_of},
@@ -57,7 +58,7 @@ fn permission(
     port: u16,
     members: Members,
 ) -> IngressGrant {
-    let (mut ranges, mut principals) = (BTreeSet::<Cidr>::new(), BTreeSet::<Principal>::new());
+    let (mut ranges, mut principals) = (BTreeSet::<IpNet>::new(), BTreeSet::<Principal>::new());
     for source in &facts.sources {
         match &source.source {
             IngressSource::Range(range) => drop(ranges.insert(*range)),

@@ -21,7 +21,7 @@ pub(super) fn tell(told: &mut Told<'_>, facts: &IngressFacts) {
     for source in &facts.sources {
         let field = format!("spec.sources[{}]", source.position);
         match &source.source {
-            IngressSource::Range(range) if range.length() == 0 => {
+            IngressSource::Range(range) if range.prefix_len() == 0 => {
                 told.add(codes::OPEN_TO_EVERYBODY, field + ".cidr", format!("{range} is every address"));
             }
             IngressSource::Service(service) => tell_source(told, field, service),

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use smidge_crds::{
     IngressBackend,
     smidge::v1alpha1::{Backend, IngressRoute, Source, SourceKind},
 };
-use smidge_mesh::{Cidr, Principal, ServiceName};
+use smidge_mesh::{Principal, ServiceName};
 
 use super::{Digest, Fact, Origin, Problem, Rule, RuleKind, shown};
 use crate::{Code, ObjectRef, codes};
@@ -50,7 +51,7 @@ pub struct SourceFacts {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum IngressSource {
     /// Their address.
-    Range(Cidr),
+    Range(IpNet),
     /// That they are a Service's pods.
     Service(ServiceName),
     /// Their certificate.
@@ -135,8 +136,10 @@ fn source(written: &Source, own: &Arc<str>) -> Result<IngressSource, String> {
     match written.kind {
         SourceKind::IpRange => {
             let cidr = cidr.ok_or("an IPRange needs a cidr, such as 10.0.0.0/8")?;
-            let range = Cidr::parse(cidr).ok_or_else(|| format!("{} is no CIDR such as 10.0.0.0/8", shown(cidr)))?;
-            Ok(IngressSource::Range(range))
+            let range: Result<IpNet, _> = cidr.parse();
+            let range = range.map_err(|_| format!("{} is no CIDR such as 10.0.0.0/8", shown(cidr)))?;
+            // Bits behind the length say nothing.
+            Ok(IngressSource::Range(range.trunc()))
         }
         SourceKind::Service => {
             let name = name.ok_or("a Service needs a name")?;
@@ -173,5 +176,28 @@ fn bound(count: usize, most: usize, field: &str, problems: &mut Vec<Problem>) {
 fn need(is_there: bool, code: Code, field: &str, problems: &mut Vec<Problem>) {
     if !is_there {
         problems.push(Problem::new(code, field, "none that is usable: nobody is let in by it"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_has_an_address_and_a_length_that_fits_it() {
+        let read = |cidr: &str| {
+            let written =
+                Source { kind: SourceKind::IpRange, cidr: Some(cidr.to_owned()), name: None, namespace: None };
+            match source(&written, &"shop".into()) {
+                Ok(IngressSource::Range(range)) => Some(range.to_string()),
+                _ => None,
+            }
+        };
+        assert_eq!(read("10.1.2.3/8").as_deref(), Some("10.0.0.0/8"));
+        assert_eq!(read("0.0.0.0/0").as_deref(), Some("0.0.0.0/0"));
+        assert_eq!(read("fd00::1:2/112").as_deref(), Some("fd00::1:0/112"));
+        for cidr in ["10.0.0.0", "10.0.0.0/33", "::/129", "10.0.0/8", "x/8", "/8", "10.0.0.0/", "10.0.0.0/-1"] {
+            assert_eq!(read(cidr), None, "{cidr}");
+        }
     }
 }
