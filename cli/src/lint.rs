@@ -7,7 +7,8 @@ use std::{
 };
 
 use serde::Serialize;
-use smidge_compiler::{Diagnostic, Severity, Snapshot, diagnose};
+use smidge_compiler::{Diagnostic, ObjectRef, Severity, Snapshot, diagnose, manifest::Authored};
+use smidge_injector::misspelt;
 use smidge_operator::standalone::{Manifests, Problem};
 
 use crate::args::{Findings, Lint};
@@ -27,6 +28,13 @@ struct Finding<'a> {
     message: &'a str,
 }
 
+/// A label or annotation of a pod that means nothing.
+struct Meaningless {
+    object: ObjectRef,
+    field: String,
+    message: String,
+}
+
 pub(crate) fn run(args: &Lint) -> anyhow::Result<ExitCode> {
     let manifests = read(&args.files)?;
     let mut snapshot = Snapshot::default();
@@ -36,7 +44,10 @@ pub(crate) fn run(args: &Lint) -> anyhow::Result<ExitCode> {
     let diagnostics: Vec<_> = snapshot.objects().flat_map(|object| diagnose(&snapshot, object)).collect();
     let problems = manifests.problems();
     let unreadable = problems.iter().map(of_problem);
-    let mut findings: Vec<_> = unreadable.chain(diagnostics.iter().map(|d| of_diagnostic(d, &manifests))).collect();
+    let meaningless = meaningless(&manifests);
+    let misspelt = meaningless.iter().map(|key| of_meaningless(key, &manifests));
+    let told = diagnostics.iter().map(|d| of_diagnostic(d, &manifests));
+    let mut findings: Vec<_> = unreadable.chain(told).chain(misspelt).collect();
     if let Findings::Text = args.output {
         findings.extend(manifests.unused().map(note_unused));
     }
@@ -84,6 +95,29 @@ fn of_diagnostic<'a>(diagnostic: &'a Diagnostic, manifests: &'a Manifests) -> Fi
         object: Some(diagnostic.object.to_string()),
         field: &diagnostic.field,
         message: &diagnostic.message,
+    }
+}
+
+fn meaningless(manifests: &Manifests) -> Vec<Meaningless> {
+    let of_pod = |(object, authored): (ObjectRef, &Authored)| {
+        let at = |field: String| authored.field.to_owned() + field.strip_prefix("metadata").unwrap_or_default();
+        let told = misspelt(&authored.metadata).into_iter();
+        told.map(|told| Meaningless { object: object.clone(), field: at(told.field), message: told.message })
+            .collect::<Vec<_>>()
+    };
+    manifests.pods().flat_map(of_pod).collect()
+}
+
+fn of_meaningless<'a>(key: &'a Meaningless, manifests: &'a Manifests) -> Finding<'a> {
+    let located = manifests.locate(&key.object, &key.field);
+    Finding {
+        path: located.as_ref().map(|located| located.path),
+        line: located.map(|located| located.line),
+        severity: Severity::Warning,
+        code: None,
+        object: Some(key.object.to_string()),
+        field: &key.field,
+        message: &key.message,
     }
 }
 

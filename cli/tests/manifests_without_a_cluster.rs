@@ -110,6 +110,40 @@ fn lint_fails_on_a_document_that_cannot_be_read_and_reads_the_others() {
     assert_eq!((&findings[1]["field"], &findings[1]["line"]), (&"spec.backends[1].service".into(), &17.into()));
 }
 
+#[test]
+fn lint_takes_deployments_for_the_pods_that_they_make() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/bookstore");
+    let files = ["namespace.yaml", "services.yaml", "access.yaml", "split.yaml", "cluster/deployments.yaml"];
+    let paths: Vec<String> = files.iter().map(|file| folder.join(file).to_string_lossy().into_owned()).collect();
+    let lint = |paths: &[String]| {
+        let flags: Vec<&str> = paths.iter().flat_map(|path| ["-f", path.as_str()]).collect();
+        String::from_utf8(smidge(&[&["lint"], &flags[..]].concat()).stdout).unwrap()
+    };
+    assert_eq!(lint(&paths), "");
+    assert!(lint(&paths[..4]).contains("no pod runs as"), "without them there is none");
+}
+
+#[test]
+fn lint_tells_keys_of_pods_that_mean_nothing() {
+    let deployment = "\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, namespace: shop}
+spec:
+  template:
+    metadata:
+      annotations:
+        smidge.dev/exclude-outbound-port: \"25\"
+    spec: {containers: [{name: app}]}
+";
+    let (code, text) = lint(&[("mesh.yaml", MESH), ("web.yaml", deployment)], &[]);
+    let expected = "/web.yaml:8: warning Pod/shop/deployment/web \
+                    spec.template.metadata.annotations[smidge.dev/exclude-outbound-port]: annotation \
+                    smidge.dev/exclude-outbound-port is unknown and means nothing: do you mean \
+                    smidge.dev/exclude-outbound-ports?\n";
+    assert_eq!((code, text.as_str()), (Some(0), expected));
+}
+
 /// As `kubectl get -o yaml` writes them, each in its first version.
 const LIST: &str = "\
 apiVersion: v1

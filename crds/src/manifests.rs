@@ -105,8 +105,9 @@ fn finished(older: Vec<Crd>, stored: Crd, short: &str, categories: &[&str], colu
 fn printer_columns(version: &Version, own: &[(&str, &str)]) -> Vec<Column> {
     let spec = if has_spec(version) { ".spec" } else { "" };
     let own = own.iter().map(|(name, path)| column(name, "string", &path.replace("{spec}", spec)));
-    let works = ["Accepted", "Programmed"].map(|condition| {
-        column(condition, "string", &format!(".status.conditions[?(@.type==\"{condition}\")].status"))
+    let conditions = [("Accepted", "Accepted"), ("Resolved", "ResolvedRefs"), ("Programmed", "Programmed")];
+    let works = conditions.map(|(name, condition)| {
+        column(name, "string", &format!(".status.conditions[?(@.type==\"{condition}\")].status"))
     });
     own.chain(works).chain([column("Age", "date", ".metadata.creationTimestamp")]).collect()
 }

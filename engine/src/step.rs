@@ -45,8 +45,10 @@ pub struct Effect {
 pub enum Audience {
     /// Every meshed pod: all are clients.
     Everyone,
-    /// The pods of these workload layers; empty: nobody.
+    /// The pods of these workload layers; empty: there is none yet.
     Workloads(BTreeSet<WorkloadId>),
+    /// No sidecar's, whatever pods there are: the object has no effect.
+    Nobody,
 }
 
 /// A resource that carries an object's effect: whoever rejects it does not have the effect.

@@ -67,10 +67,13 @@ impl Workloads {
 
     /// Whom an object concerns. A MeshConfig concerns the whole mesh, and so does what clients carry.
     pub(crate) fn audience(&self, reach: &Reach) -> Audience {
-        match reach.everyone || !reach.services.is_empty() {
-            true => Audience::Everyone,
-            false => Audience::Workloads(self.reached(reach).map(|workload| workload.id).collect()),
+        if reach.everyone || !reach.services.is_empty() {
+            return Audience::Everyone;
         }
+        if reach.accounts.is_empty() {
+            return Audience::Nobody;
+        }
+        Audience::Workloads(self.reached(reach).map(|workload| workload.id).collect())
     }
 
     /// Service accounts of which a layer came or went since the last call.

@@ -2,6 +2,7 @@
 
 mod bootstrap;
 mod inject;
+mod pod_security;
 mod probe;
 mod redirect;
 mod resources;
@@ -9,7 +10,8 @@ mod settings;
 mod trust;
 
 pub use bootstrap::{Bootstrap, bootstrap};
-pub use inject::{Namespace, Outcome, Verdict, bypass, inject, is_exempt};
+pub use inject::{Misspelt, Namespace, Outcome, Verdict, bypass, inject, is_exempt, misspelt};
+pub use pod_security::{PodSecurityConflict, PodSecurityMode, pod_security};
 pub use redirect::{Redirect, redirect_rules};
 pub use resources::Resources;
 pub use settings::{CONTROL_PLANE, Settings, XDS_SERVICE};

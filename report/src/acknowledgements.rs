@@ -56,6 +56,7 @@ impl News {
             || match &effect.audience {
                 Audience::Everyone => !self.workloads.is_empty(),
                 Audience::Workloads(workloads) => !workloads.is_disjoint(&self.workloads),
+                Audience::Nobody => false,
             }
     }
 
@@ -164,6 +165,7 @@ impl Acknowledgements {
         let groups: Vec<&Group> = match &effect.audience {
             Audience::Everyone => vec![&self.everyone],
             Audience::Workloads(workloads) => workloads.iter().filter_map(|id| self.workloads.get(id)).collect(),
+            Audience::Nobody => Vec::new(),
         };
         let is_reported = effect.epoch <= self.through;
         let acknowledged = |group: &&Group| if is_reported { group.acknowledged(effect.epoch) } else { 0 };
@@ -184,6 +186,7 @@ impl Acknowledgements {
             let is_concerned = match &effect.audience {
                 Audience::Everyone => true,
                 Audience::Workloads(workloads) => workloads.contains(&workload),
+                Audience::Nobody => false,
             };
             let carries = |(type_url, name): &(TypeUrl, Name)| {
                 let carrier = |workload| Carrier { workload, type_url: *type_url, name: name.clone() };

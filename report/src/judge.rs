@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use smidge_compiler::{Condition as Judged, Diagnostic};
-use smidge_engine::Effect;
+use smidge_engine::{Audience, Effect};
 
 use crate::Tally;
 
@@ -27,11 +27,15 @@ const PROGRAMMED: Reason =
     reason("Programmed", "`Programmed`: every Ready pod concerned has a proxy that has acknowledged this generation.");
 const NO_PROXIES: Reason = reason(
     "NoProxies",
-    "`Programmed`: no Ready pod of the mesh is concerned; the first one will have it from its start.",
+    "`Programmed`: no Ready pod of the mesh is concerned; the first one will have it from its start. Or nothing uses the object, as routes that no other object names.",
 );
 const PENDING: Reason = reason("Pending", "`Programmed`: some proxies have not acknowledged this generation yet.");
 const REJECTED: Reason =
     reason("Rejected", "`Programmed`: a proxy has rejected it; the message holds the proxy's own words.");
+const NO_EFFECT: Reason = reason(
+    "NoEffect",
+    "`Programmed`: too little is left of the object to have any effect, because what it names is missing or does not fit; see `ResolvedRefs`.",
+);
 const NOT_ACCEPTED: Reason = reason("NotAccepted", "`Programmed`: the object is not in force; see `Accepted`.");
 const AWAITING: Reason = reason(
     "AwaitingReplica",
@@ -39,7 +43,8 @@ const AWAITING: Reason = reason(
 );
 
 /// The reasons that this crate gives by itself.
-pub const REASONS: &[Reason] = &[ACCEPTED, RESOLVED, PROGRAMMED, NO_PROXIES, PENDING, REJECTED, NOT_ACCEPTED, AWAITING];
+pub const REASONS: &[Reason] =
+    &[ACCEPTED, RESOLVED, PROGRAMMED, NO_PROXIES, PENDING, REJECTED, NO_EFFECT, NOT_ACCEPTED, AWAITING];
 
 /// How much of a message is kept: a status is read by people.
 const MESSAGE_LIMIT: usize = 2048;
@@ -93,11 +98,19 @@ pub(crate) fn resolved_refs(diagnostics: &[Diagnostic]) -> Verdict {
 
 /// `Programmed`: the proxies concerned have acknowledged this generation.
 pub(crate) fn programmed(effect: &Effect, tally: &Tally, view: View) -> Verdict {
-    let is_refused = effect.diagnostics.iter().any(|d| d.code.condition == Some(Judged::Accepted));
+    let is_held = |against| effect.diagnostics.iter().any(|d| d.code.condition == Some(against));
     let Tally { total, acknowledged, rejected, complaint } = tally;
     let told = |status, reason, message: String| verdict("Programmed", status, reason, bounded(message, MESSAGE_LIMIT));
     match complaint {
-        _ if is_refused => told("False", NOT_ACCEPTED, "it is not in force: do what condition Accepted says".into()),
+        _ if is_held(Judged::Accepted) => {
+            told("False", NOT_ACCEPTED, "it is not in force: do what condition Accepted says".into())
+        }
+        _ if effect.audience == Audience::Nobody && is_held(Judged::ResolvedRefs) => {
+            told("False", NO_EFFECT, "it has no effect, so no proxy has it: do what condition ResolvedRefs says".into())
+        }
+        _ if effect.audience == Audience::Nobody => {
+            told("True", NO_PROXIES, "nothing uses it at present, so no proxy has to have it".into())
+        }
         Some((proxy, words)) => told("False", REJECTED, rejection(proxy.as_str(), words, *rejected, *total)),
         None if view == View::Partial => told(
             "Unknown",

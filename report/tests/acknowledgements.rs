@@ -161,6 +161,7 @@ impl OneByOne {
         let concerned = |placement: &Placement| match &effect.audience {
             Audience::Everyone => true,
             Audience::Workloads(workloads) => workloads.contains(&placement.workload),
+            Audience::Nobody => false,
         };
         let (mut total, mut acknowledged) = (0, 0);
         for (placement, lacks) in self.proxies.values() {
@@ -176,7 +177,7 @@ impl OneByOne {
 fn audiences() -> Vec<Audience> {
     let layers = (0..3).map(|id| Audience::Workloads([WorkloadId(id)].into()));
     let both = Audience::Workloads([WorkloadId(0), WorkloadId(2)].into());
-    layers.chain([both, Audience::Everyone]).collect()
+    layers.chain([both, Audience::Everyone, Audience::Nobody]).collect()
 }
 
 fn every_effect(through: u64) -> Vec<Effect> {

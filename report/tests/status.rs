@@ -93,6 +93,21 @@ fn smi_4_a_missing_reference_does_not_keep_the_rest_from_being_programmed() {
 }
 
 #[test]
+fn smi_4_what_is_left_without_effect_is_not_programmed() {
+    let without = |codes: &[Code]| {
+        let status = fresh(&Effect { audience: Audience::Nobody, ..effect(1, codes) }, &tally(0, 0));
+        (lines(&status)[2].clone(), condition(&status, "Programmed").message.clone())
+    };
+    let (verdict, message) = without(&[NO_BACKEND]);
+    assert_eq!(verdict, "Programmed=False/NoEffect");
+    assert!(message.contains("condition ResolvedRefs"), "{message}");
+    let (verdict, message) = without(&[]);
+    assert_eq!(verdict, "Programmed=True/NoProxies", "routes that nothing names harm nobody");
+    assert!(message.contains("nothing uses it"), "{message}");
+    assert_eq!(without(&[NO_BACKEND, NO_WEIGHT]).0, "Programmed=False/NotAccepted");
+}
+
+#[test]
 fn a_note_stands_in_the_message_of_accepted() {
     let status = fresh(&effect(1, &[NOTE]), &tally(1, 1));
     assert_eq!(condition(&status, "Accepted").message, "in force; note: SMI9903: so it is");
@@ -127,7 +142,8 @@ fn every_reason_is_of_the_documented_set_and_camel_case() {
     let known = reasons(&[NO_WEIGHT, NO_BACKEND, NOTE]);
     for tally in [tally(2, 2), tally(1, 2), tally(0, 0), rejected()] {
         for codes in [&[][..], &[NO_WEIGHT], &[NO_BACKEND], &[NOTE]] {
-            let status = fresh(&effect(1, codes), &tally);
+            let audience = if tally.total == 0 { Audience::Nobody } else { Audience::Everyone };
+            let status = fresh(&Effect { audience, ..effect(1, codes) }, &tally);
             assert!(status.conditions.iter().all(|c| known.contains(&&*c.reason)), "{:?}", lines(&status));
         }
     }

@@ -61,7 +61,10 @@ fn said<T>(text: &str, known: Option<T>, unknown: fn(&str) -> Problem, problems:
 }
 
 fn refused(level: &str) -> Problem {
-    let message = format!("level {level} refuses the init container that redirects traffic, and with it every new pod");
+    let message = format!(
+        "level {level} refuses NET_ADMIN of the init container that redirects traffic, and with it every new pod: only \
+         privileged permits it"
+    );
     Problem::new(codes::POD_SECURITY, format!("metadata.labels[{POD_SECURITY}]"), message)
 }
 

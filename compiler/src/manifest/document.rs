@@ -19,7 +19,7 @@ pub struct Document<'a> {
 }
 
 /// One object of a document.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
     /// Where it stands, such as `items[2]`; empty: it is all of the document.
     pub field: String,
@@ -211,8 +211,31 @@ mod tests {
 
     #[test]
     fn a_kind_that_is_none_of_ours_is_passed_over() {
-        let text = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\n";
+        let text = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n";
         assert_eq!(objects(text), [" passed over"]);
+    }
+
+    #[test]
+    fn what_makes_pods_is_read_as_one_of_them() {
+        let template = "template: {spec: {serviceAccountName: web}}";
+        let of = |kind: &str, metadata: &str, spec: &str| {
+            let group = if kind.ends_with("Job") { "batch" } else { "apps" };
+            objects(&format!(
+                "{{apiVersion: {group}/v1, kind: {kind}, metadata: {{name: a, {metadata}}}, spec: {{{spec}}}}}"
+            ))
+        };
+        for kind in ["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job"] {
+            assert_eq!(of(kind, "namespace: shop", template), [format!(" Pod/shop/{}/a", kind.to_lowercase())]);
+        }
+        let scheduled = of("CronJob", "", &format!("jobTemplate: {{spec: {{{template}}}}}"));
+        assert_eq!(scheduled, [" Pod/default/cronjob/a"]);
+        let owner = "ownerReferences: [{apiVersion: apps/v1, kind: Deployment, name: a, uid: u, controller: true}]";
+        assert_eq!(of("ReplicaSet", owner, template), [" passed over"], "its Deployment speaks for it");
+        assert_eq!(of("Deployment", "", "replicas: 3"), [" passed over"], "a patch");
+        let list = format!(
+            "{{apiVersion: apps/v1, kind: DeploymentList, items: [{{metadata: {{name: a}}, spec: {{{template}}}}}]}}"
+        );
+        assert_eq!(objects(&list), ["items[0] Pod/default/deployment/a"]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The kinds that Smidge reads, in which versions; and what to say of those that look like one and are none.
 
+use super::template::makes_pods;
 use crate::Kind;
 
 /// A kind that Smidge reads.
@@ -46,7 +47,7 @@ impl Known {
 /// Whether objects of the kind are read, in some version.
 pub(super) fn is_read(api_version: &str, kind: &str) -> bool {
     let group = parts(api_version).0;
-    KNOWN.iter().any(|known| known.group == group && known.name() == kind)
+    makes_pods(api_version, kind) || KNOWN.iter().any(|known| known.group == group && known.name() == kind)
 }
 
 /// The kind that is meant; `None`: one that is not Smidge's to read.

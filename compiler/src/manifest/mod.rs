@@ -11,12 +11,13 @@ mod object;
 mod places;
 mod pod;
 mod schema;
+mod template;
 
 use std::{collections::BTreeMap, sync::Arc};
 
 pub use document::{Document, Entry, Unreadable, split};
 use endpoints::endpoint_slices;
-pub use object::Object;
+pub use object::{Authored, Object};
 pub use places::Places;
 
 use crate::{Event, Fact, Kind, ObjectRef, Snapshot};

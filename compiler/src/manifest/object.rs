@@ -20,6 +20,7 @@ use super::{
     places::Places,
     pod::ReadPod,
     schema::{Rule, misfit, wrong_size, wrong_type},
+    template::{Workload, makes_pods},
 };
 use crate::{Digest, Fact, Kind, facts::SIDECAR};
 
@@ -27,12 +28,23 @@ use crate::{Digest, Fact, Kind, facts::SIDECAR};
 const INJECT: &str = "smidge.dev/inject";
 
 /// An object that was read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Object {
     /// The facts about it; a pod's as if it had a sidecar.
     pub fact: Fact,
     /// Whether it is a pod that gets a sidecar when its namespace is meshed.
     pub is_injectable: bool,
+    /// What its author wrote of a pod.
+    pub authored: Option<Box<Authored>>,
+}
+
+/// The metadata of a pod, of which the facts keep only what the mesh is made of.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Authored {
+    /// Where it stands in the object, such as `spec.template.metadata`.
+    pub field: &'static str,
+    /// The metadata.
+    pub metadata: ObjectMeta,
 }
 
 /// Objects have metadata, by which the API server would see to their names.
@@ -50,17 +62,27 @@ macro_rules! named {
     };
 }
 
+impl Named for Workload {
+    fn metadata(&mut self) -> &mut ObjectMeta {
+        Self::metadata(self)
+    }
+}
+
 named! { Namespace Service Pod EndpointSlice TrafficSplit TrafficTarget HTTPRouteGroup TCPRoute UDPRoute MeshConfig IngressBackend }
 
 /// The object that a text holds; `None`: of a kind that Smidge does not read.
 pub(super) fn read(text: &Document<'_>, head: &Head) -> Result<Option<Object>, Unreadable> {
     let unfit = |message: String| text.unfit(0, &message);
+    if makes_pods(&head.api_version, &head.kind) {
+        let workload = named(text, text.parse::<Workload>()?)?;
+        return Ok(workload.into_pod(&head.kind).map(|(read, field)| pod(read.into(), field)));
+    }
     let Some(known) = known(&head.api_version, &head.kind).map_err(unfit)? else { return Ok(None) };
     let object = match known.kind {
         Kind::Namespace => plain(text, text.parse::<Namespace>()?),
         Kind::Service => plain(text, text.parse::<Service>()?),
         Kind::EndpointSlice => plain(text, text.parse::<EndpointSlice>()?),
-        Kind::Pod => named(text, text.parse::<ReadPod>()?.into()).map(pod),
+        Kind::Pod => named(text, text.parse::<ReadPod>()?.into()).map(|read| pod(read, "metadata")),
         Kind::TrafficSplit => plain(text, stored::<TrafficSplit>(text, known, head)?),
         Kind::TrafficTarget => plain(text, stored::<TrafficTarget>(text, known, head)?),
         Kind::HttpRouteGroup => plain(text, stored::<HTTPRouteGroup>(text, known, head)?),
@@ -92,7 +114,7 @@ fn check(text: &Document<'_>, object: &Value, head: &Head, rule: Rule) -> Result
 }
 
 fn plain<K: Digest + Named>(text: &Document<'_>, object: K) -> Result<Object, Unreadable> {
-    Ok(Object { fact: named(text, object)?.digest(), is_injectable: false })
+    Ok(Object { fact: named(text, object)?.digest(), is_injectable: false, authored: None })
 }
 
 /// An object with a name, and a namespace, as the API server would see to.
@@ -107,19 +129,20 @@ fn named<K: Named>(text: &Document<'_>, mut object: K) -> Result<K, Unreadable> 
 }
 
 /// A pod as injection would leave it.
-fn pod(mut pod: Pod) -> Object {
-    let authored = pod.digest();
+fn pod(mut pod: Pod, field: &'static str) -> Object {
+    let plain = pod.digest();
     let says_no = |map: &Option<BTreeMap<String, String>>| {
         map.as_ref().and_then(|map| map.get(INJECT)).is_some_and(|value| value == "disabled")
     };
     let stays_out = says_no(&pod.metadata.labels) || says_no(&pod.metadata.annotations);
-    let has_sidecar = matches!(&authored, Fact::Pod(facts) if facts.meshed);
+    let has_sidecar = matches!(&plain, Fact::Pod(facts) if facts.meshed);
+    let authored = Some(Box::new(Authored { field, metadata: pod.metadata.clone() }));
     if stays_out || has_sidecar {
-        return Object { fact: authored, is_injectable: false };
+        return Object { fact: plain, is_injectable: false, authored };
     }
     let spec = pod.spec.get_or_insert_with(PodSpec::default);
     spec.containers.push(Container { name: SIDECAR.to_owned(), ..Container::default() });
-    Object { fact: pod.digest(), is_injectable: true }
+    Object { fact: pod.digest(), is_injectable: true, authored }
 }
 
 impl Object {

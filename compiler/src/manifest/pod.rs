@@ -17,9 +17,16 @@ pub(super) struct ReadPod {
     status: ReadStatus,
 }
 
+impl ReadPod {
+    /// One that does not run yet.
+    pub(super) fn new(metadata: ObjectMeta, spec: ReadSpec) -> Self {
+        Self { metadata, spec, status: ReadStatus::default() }
+    }
+}
+
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct ReadSpec {
+pub(super) struct ReadSpec {
     service_account_name: Option<String>,
     host_network: Option<bool>,
     containers: Vec<ReadContainer>,

@@ -107,6 +107,13 @@ fn an_audience_that_shrinks_with_its_last_pod_is_told() {
 }
 
 #[test]
+fn a_target_whose_routes_are_missing_concerns_nobody() {
+    let mut engine = world();
+    engine.apply([event(ROUTES, None)]);
+    assert_eq!(engine.effect(&object(TARGET)).map(|effect| effect.audience), Some(Audience::Nobody));
+}
+
+#[test]
 fn a_split_is_carried_by_the_routes_of_its_root_and_a_target_by_its_layer() {
     let engine = world();
     let carriers = engine.carriers(&object(SPLIT));

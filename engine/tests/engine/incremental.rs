@@ -28,12 +28,13 @@ fn apply(engine: &mut Engine, batch: &[Happening]) -> smidge_engine::Step {
 }
 
 /// What is said of each object, and how many layers it concerns: their ids depend on history.
-fn said(engine: &Engine) -> BTreeMap<ObjectRef, (i64, Vec<Diagnostic>, Option<usize>)> {
+fn said(engine: &Engine) -> BTreeMap<ObjectRef, (i64, Vec<Diagnostic>, String)> {
     let line = |object: &ObjectRef| {
         let effect = engine.effect(object).expect("it is listed");
         let layers = match effect.audience {
-            Audience::Everyone => None,
-            Audience::Workloads(workloads) => Some(workloads.len()),
+            Audience::Everyone => "everyone".to_owned(),
+            Audience::Workloads(workloads) => format!("{} layers", workloads.len()),
+            Audience::Nobody => "nobody".to_owned(),
         };
         (object.clone(), (effect.generation, effect.diagnostics.to_vec(), layers))
     };

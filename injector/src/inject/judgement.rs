@@ -3,18 +3,36 @@
 use k8s_openapi::api::core::v1::{Container, ContainerPort, PodSpec};
 
 use super::Namespace;
-use crate::{ADMIN_PORT, INBOUND_PORT, METRICS_PORT, OUTBOUND_PORT, PROXY_UID, probe::is_ours, trust::VOLUME};
-
-/// The label by which Pod Security judges the pods of a namespace.
-const POD_SECURITY: &str = "pod-security.kubernetes.io/enforce";
+use crate::{
+    ADMIN_PORT, INBOUND_PORT, METRICS_PORT, OUTBOUND_PORT, PROXY_UID, PodSecurityMode, pod_security, probe::is_ours,
+    trust::VOLUME,
+};
 
 /// The containers that are not ours.
 fn apps(spec: &PodSpec) -> impl Iterator<Item = &Container> {
     spec.containers.iter().chain(spec.init_containers.iter().flatten()).filter(|container| !is_ours(container))
 }
 
-/// Why a container could go round the mesh.
+/// Why a container could go round the mesh, and what to do if the pod is to be created.
 pub(super) fn bypasses(spec: &PodSpec) -> Option<String> {
+    let why = bypassing(spec)?;
+    Some(format!(
+        "{why}: take it away, let the pod stay outside (label smidge.dev/inject: disabled), or permit it for the whole mesh \
+         (permitProxyBypass of the MeshConfig)"
+    ))
+}
+
+/// The same of a pod that runs and is to be debugged.
+pub(super) fn bypasses_as_debugger(spec: &PodSpec) -> Option<String> {
+    let why = bypassing(spec)?;
+    Some(format!(
+        "{why}, because all containers of a pod share its redirect rules: use kubectl debug --profile=general (or baseline, \
+         restricted); look at the pod's network from its node (kubectl debug node/<node> --profile=sysadmin); or permit it for \
+         the whole mesh as long as you need it (permitProxyBypass of the MeshConfig)"
+    ))
+}
+
+fn bypassing(spec: &PodSpec) -> Option<String> {
     let pod_user = spec.security_context.as_ref().and_then(|security| security.run_as_user);
     let ephemeral = spec.ephemeral_containers.iter().flatten();
     let users = ephemeral.map(|e| (&e.name, e.security_context.as_ref()));
@@ -30,10 +48,7 @@ pub(super) fn bypasses(spec: &PodSpec) -> Option<String> {
             let added = adds?.iter().find(|added| opens_network(added))?;
             format!("adds the capability {added}")
         };
-        Some(format!(
-            "container {name} {what}, with which it could go round the mesh: take it away, let the pod stay outside \
-             (label smidge.dev/inject: disabled), or permit it for the whole mesh in MeshConfig"
-        ))
+        Some(format!("container {name} {what}, with which it could go round the mesh"))
     })
     .next()
 }
@@ -52,20 +67,14 @@ pub(super) fn volume_taken(spec: &PodSpec) -> Option<String> {
 
 /// What will not be as its author thinks. `ours` are the ports that Envoy takes for probes.
 pub(super) fn warnings(namespace: Namespace<'_>, spec: &PodSpec, ours: &[u16]) -> Vec<String> {
-    let level = namespace.labels.get(POD_SECURITY).filter(|level| ["baseline", "restricted"].contains(&level.as_str()));
-    let security = level.map(|level| {
-        format!(
-            "namespace {} enforces Pod Security {level}, which refuses NET_ADMIN of the init container: label it \
-             {POD_SECURITY}: privileged",
-            namespace.name
-        )
-    });
+    // What goes to the audit log alone is not for the pod's author.
+    let security = pod_security(namespace).filter(|conflict| conflict.mode != PodSecurityMode::Audit);
     let dns = spec.dns_policy.as_deref().filter(|policy| ["Default", "None"].contains(policy)).map(|policy| {
         format!(
             "dnsPolicy {policy}: the sidecar finds its control plane by the cluster's DNS and will not start without"
         )
     });
-    security.into_iter().chain(dns).chain(ports(spec, ours)).collect()
+    security.map(|conflict| conflict.to_string()).into_iter().chain(dns).chain(ports(spec, ours)).collect()
 }
 
 fn ports(spec: &PodSpec, ours: &[u16]) -> Vec<String> {

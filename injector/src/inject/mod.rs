@@ -4,6 +4,7 @@ mod decision;
 mod edits;
 mod judgement;
 mod sidecar;
+mod spelling;
 mod wishes;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,7 +13,10 @@ use json_patch::Patch;
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 use serde_json::{Value, json};
 
-pub use self::decision::is_exempt;
+pub use self::{
+    decision::is_exempt,
+    spelling::{Misspelt, misspelt},
+};
 use self::{
     decision::{Decision, decide},
     edits::{Edits, says},
@@ -69,7 +73,9 @@ pub fn inject(settings: &Settings, namespace: Namespace<'_>, pod: &Pod) -> Outco
         Decision::LeaveSaying(what) => unchanged(vec![what]),
         Decision::Inject(remark) => {
             let mut joined = join(settings, namespace, pod, spec);
-            joined.warnings.extend(remark);
+            joined
+                .warnings
+                .extend(remark.into_iter().chain(misspelt(&pod.metadata).into_iter().map(|told| told.message)));
             joined
         }
     }
@@ -80,7 +86,7 @@ pub fn inject(settings: &Settings, namespace: Namespace<'_>, pod: &Pod) -> Outco
 pub fn bypass(settings: &Settings, pod: &Pod) -> Option<String> {
     let spec = pod.spec.as_ref().filter(|_| !settings.allow_bypass)?;
     let meshed = spec.init_containers.iter().flatten().any(|container| container.name == PROXY);
-    if meshed { judgement::bypasses(spec) } else { None }
+    if meshed { judgement::bypasses_as_debugger(spec) } else { None }
 }
 
 fn join(settings: &Settings, namespace: Namespace<'_>, pod: &Pod, spec: &PodSpec) -> Outcome {

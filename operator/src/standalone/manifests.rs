@@ -9,7 +9,7 @@ use std::{
 
 use smidge_compiler::{
     Event, Fact, ObjectRef,
-    manifest::{Document, Object, Places, Unreadable, complete, split},
+    manifest::{Authored, Document, Object, Places, Unreadable, complete, split},
 };
 
 use super::folder::{Error, Texts, read_files};
@@ -176,6 +176,11 @@ impl Manifests {
     pub fn unused(&self) -> impl Iterator<Item = &Path> {
         let is_unused = |file: &File| file.objects.is_empty() && file.unreadable.is_empty();
         self.files.iter().filter(move |(_, file)| is_unused(file)).map(|(path, _)| path.as_path())
+    }
+
+    /// The pods, and what makes pods, with what their authors wrote of them.
+    pub fn pods(&self) -> impl Iterator<Item = (ObjectRef, &Authored)> {
+        self.placed().filter_map(|(_, placed)| Some((placed.object.fact.object(), placed.object.authored.as_deref()?)))
     }
 
     /// Where a field of an object stands; the object itself when the field is empty.
