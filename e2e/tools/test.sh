@@ -37,5 +37,5 @@ step "format" cargo fmt --all --check
 step "dependencies" "$tools/deny.sh"
 step "lint" cargo clippy --workspace --all-targets --test cluster_under_load --locked --quiet -- -D warnings
 step "build" cargo build --workspace --all-targets --locked --quiet
-step "test" cargo test --workspace --locked --no-fail-fast
+step "test" "$tools/run_tests.sh"
 step "fuzz" "$tools/fuzz.sh" "${FUZZ_SECONDS:-10}"
