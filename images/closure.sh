@@ -12,8 +12,8 @@ printf 'root:x:0:\nnonroot:x:65532:\n' >"$root/etc/group"
 printf 'hosts: files dns\n' >"$root/etc/nsswitch.conf"
 while [ $# -gt 0 ]; do
   install -D -m 755 "$1" "$root$2"
-  # A static program is linked with nothing, which ldd calls an error.
-  { ldd "$1" || true; } | grep -o '/[^ ]*\.so[^ ]*' | while read -r library; do
+  libraries=$("$(dirname "$0")/libraries.sh" "$1")
+  for library in $libraries; do
     install -D -m 755 "$(readlink -f "$library")" "$root$library"
   done
   shift 2

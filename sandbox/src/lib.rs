@@ -14,9 +14,10 @@
 //! use the same addresses at the same time. The only thing outside is a folder in the temporary directory; the next
 //! [`Sandbox::new`] removes the folders of owners that died.
 //!
-//! This crate knows neither SMI nor Kubernetes: addresses, names and bootstraps are given by the caller.
+//! This crate knows neither SMI nor Kubernetes: what the control plane reads, addresses, names and bootstraps are given by the caller.
 
 mod command;
+mod control_plane;
 mod envoy;
 mod error;
 mod expand;

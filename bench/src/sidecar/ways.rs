@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use smidge_e2e::{eventually, holds, repository};
-use smidge_sandbox::{Command, PROXY_UID, Pod, PodSpec, Process, ROOT_UID, Sandbox, Sidecar};
+use smidge_sandbox::{Pod, PodSpec, Process, Sandbox, Sidecar};
 
 use crate::sidecar::{
     app,
@@ -132,18 +132,8 @@ async fn pod(sandbox: &Sandbox, (name, _, ip): Place, sidecar: Option<Sidecar>) 
 
 /// `smidge run` with the bookstore: deny is its mode, and a TrafficTarget lets the buyer in.
 async fn control_plane(sandbox: &Sandbox, socket: &Path) -> Result<(Pod, Process)> {
-    let spec = PodSpec { name: "control-plane".into(), namespace: "smidge".into(), ips: Vec::new(), sidecar: None };
-    let home = sandbox.pod(spec)?;
-    let command = Command::new(sandbox.program(&std::env::current_exe()?.with_file_name("smidge"))?)
-        .arg("run")
-        .arg(repository().join("examples/bookstore"))
-        .arg("--xds-socket")
-        .arg(socket)
-        .args(["--xds-group", &PROXY_UID.to_string()])
-        .arg("--status")
-        .arg(sandbox.folder().join("status.yaml"))
-        .uid(ROOT_UID);
-    let process = home.spawn(&command)?;
+    let program = std::env::current_exe()?.with_file_name("smidge");
+    let (home, process) = sandbox.control_plane(&program, &repository().join("examples/bookstore"), socket)?;
     eventually("control plane that serves", STEP, async || holds(socket.exists(), || process.log())).await?;
     Ok((home, process))
 }

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use futures::future::try_join_all;
 use k8s_openapi::api::core::v1::{self, Container};
-use smidge_sandbox::{Command, PROXY_UID, Pod, PodSpec, Process, ROOT_UID, Sandbox, Sidecar};
+use smidge_sandbox::{Command, Pod, PodSpec, Process, Sandbox, Sidecar};
 use tokio::{
     fs::File,
     io::AsyncReadExt,
@@ -48,7 +48,8 @@ impl World {
         let sandbox = Sandbox::new("bookstore")?;
         sandbox.set_hosts(&manifests.hosts())?;
         let socket = sandbox.folder().join("xds/xds.sock");
-        let (home, control_plane) = start_control_plane(&sandbox, folder, &socket)?;
+        let folder = folder.canonicalize()?;
+        let (home, control_plane) = sandbox.control_plane(&sibling("smidge", "SMIDGE")?, &folder, &socket)?;
         let mut world = Self { apps: Vec::new(), control_plane, _pods: vec![home], sandbox };
         world.wait_for(&socket).await?;
         let mut pods = manifests.pods.iter().map(|pod| world.start_pod(pod, &socket)).collect::<Result<Vec<_>>>()?;
@@ -130,23 +131,6 @@ impl App {
         // Other lines are what the app has to say to people.
         Ok(lines.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect())
     }
-}
-
-/// The control plane lives in the sandbox too, so that it ends with it; it sees the host's files.
-fn start_control_plane(sandbox: &Sandbox, folder: &Path, socket: &Path) -> Result<(Pod, Process)> {
-    let spec = PodSpec { name: "control-plane".into(), namespace: "smidge".into(), ips: Vec::new(), sidecar: None };
-    let home = sandbox.pod(spec)?;
-    let command = Command::new(sandbox.program(&sibling("smidge", "SMIDGE")?)?)
-        .arg("run")
-        .arg(folder.canonicalize()?)
-        .arg("--xds-socket")
-        .arg(socket)
-        .args(["--xds-group", &PROXY_UID.to_string()])
-        .arg("--status")
-        .arg(sandbox.folder().join("status.yaml"))
-        .uid(ROOT_UID);
-    let process = home.spawn(&command)?;
-    Ok((home, process))
 }
 
 /// A binary of this workspace: the variable's value, or the one that was built beside this program.
