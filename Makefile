@@ -19,9 +19,9 @@ test: ## Run everything that a change must pass
 	@$(TOOLS)/test.sh
 
 .PHONY: test-cluster
-test-cluster: tools ## Run the tests under constant load on a one-node cluster: 10 minutes (SMIDGE_AWAY_SECONDS=60)
+test-cluster: tools ## Run the tests under constant load on a one-node cluster: 10 minutes (SMIDGE_AWAY_SECONDS=60; ARGS=a_pod_joins: one)
 	@cargo build --workspace --locked --quiet --bin smidge --bin testapp --bin bookstore --bin pause
-	@. $(TOOLS)/settings.sh; cargo test --workspace --locked --test cluster_under_load -- --nocapture
+	@. $(TOOLS)/settings.sh; cargo test --workspace --locked --test cluster_under_load -- --nocapture $(ARGS)
 
 .PHONY: bench
 bench: bench-tools ## Measure changes (ARGS="--clients 2000" for docs/benchmarks.md), sidecars (SIDECAR="--rounds 20"), admissions, signing

@@ -28,6 +28,15 @@ pub const TRUST_BUNDLES: [&str; 2] = [
     "--runtime-config=certificates.k8s.io/v1beta1/clustertrustbundles=true",
 ];
 
+/// Which files every API server is started with.
+pub(crate) const FILES: [(&str, &str); 5] = [
+    ("client-ca-file", "ca.crt"),
+    ("tls-cert-file", "apiserver.crt"),
+    ("tls-private-key-file", "apiserver.key"),
+    ("service-account-key-file", "accounts.pub"),
+    ("service-account-signing-key-file", "accounts.key"),
+];
+
 /// An API server that answers.
 #[derive(Debug)]
 pub struct ApiServer {
@@ -42,7 +51,7 @@ struct Own {
     etcd: Mutex<Daemon>,
     command: Mutex<Command>,
     log: PathBuf,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl ApiServer {
@@ -79,7 +88,7 @@ impl ApiServer {
             etcd: Mutex::new(etcd),
             command: Mutex::new(command),
             log,
-            _folder: folder,
+            folder,
         };
         let server = ApiServer { kubeconfig: pki.kubeconfig(), own: Some(own) };
         server.ready().await?;
@@ -126,6 +135,11 @@ impl ApiServer {
     pub async fn pause(&self) -> Result<()> {
         let api = self.own()?.api.lock().await;
         api.as_ref().context("the API server is stopped")?.signal(Signal::SIGSTOP)
+    }
+
+    /// The file with the key by which it signs tokens.
+    pub(crate) fn signing_key(&self) -> Result<PathBuf> {
+        Ok(self.own()?.folder.path().join("accounts.key"))
     }
 
     fn own(&self) -> Result<&Own> {
@@ -180,15 +194,7 @@ fn api_command(pki: &Pki, etcd_port: u16, port: u16) -> Result<Command> {
         "--disable-admission-plugins=ServiceAccount",
         "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
     ]);
-    for (flag, file) in [
-        ("client-ca-file", "ca.crt"),
-        ("tls-cert-file", "apiserver.crt"),
-        ("tls-private-key-file", "apiserver.key"),
-        ("service-account-key-file", "accounts.pub"),
-        ("service-account-signing-key-file", "accounts.key"),
-    ] {
-        api.arg(format!("--{flag}={}", pki.file(file).display()));
-    }
+    api.args(pki.flags(&FILES));
     Ok(api)
 }
 

@@ -13,6 +13,7 @@ pub mod node;
 pub mod objects;
 mod pki;
 pub mod secure;
+mod tokens;
 mod wait;
 pub mod world;
 

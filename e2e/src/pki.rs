@@ -38,6 +38,11 @@ impl Pki {
         self.folder.join(name)
     }
 
+    /// `--<flag>=<path>` for each flag and the file that it takes.
+    pub(crate) fn flags(&self, files: &[(&str, &str)]) -> Vec<String> {
+        files.iter().map(|(flag, file)| format!("--{flag}={}", self.file(file).display())).collect()
+    }
+
     /// The administrator's kubeconfig.
     pub(crate) fn kubeconfig(&self) -> PathBuf {
         self.file("kubeconfig")

@@ -138,6 +138,13 @@ pub async fn trust(api: &ApiServer, namespace: &str) -> Result<Value> {
     Ok(map["data"].take())
 }
 
+/// What the Secret says of the roots: which there are (`roots`), which one signs (`signer`), how far a rotation is (`phase`).
+pub async fn roots(api: &ApiServer) -> Result<Value> {
+    let path = "-ogo-template={{index .data \"state.json\" | base64decode}}";
+    let state = api.kubectl(&["get", "secret", "smidge-root", "-n", CONTROL_PLANE, path]).await?;
+    serde_json::from_str(&state).with_context(|| state)
+}
+
 /// A token as the kubelet would ask for it: bound to the pod that has this name now.
 pub async fn token(api: &ApiServer, namespace: &str, pod: &str, account: &str, audience: &str) -> Result<String> {
     let bound = ["--bound-object-kind=Pod", "--bound-object-name", pod];

@@ -1,5 +1,7 @@
 //! Real Envoys, real tokens, a real API server: who is let in by TLS and token, who is refused, and what ends a stream.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
 use smidge_e2e::{
     eventually, holds,
@@ -113,6 +115,32 @@ async fn the_next_stream_takes_the_rotated_token_and_an_absent_api_server_ends_n
     eventually("streams to the new operator", SOON, async || {
         let metrics = world.metrics().await?;
         holds(metrics.contains("smidge_xds_streams 2"), || world.operator_log())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_stream_ends_before_its_token_and_none_begins_after_it() -> Result<()> {
+    let world = World::start_secure("short", &[], &[]).await?;
+    let mut web = world.pod("web").await?;
+    let long = token(&world.api, &world.namespace, "web", "web", "smidge-xds").await?;
+    let expired = refused(&world, "expired").await?;
+    let short = world.api.with_life(&long, Duration::from_secs(12))?;
+    secure(&world)?.write("web", "token", &short)?;
+    web.pod.restart_envoy().await?;
+    web.pod.wait_ready(SOON).await.with_context(|| world.operator_log())?;
+
+    // Nobody renews it: the stream is ended in time, its Envoy comes back by what is left of the token, then by nothing.
+    until_refused(&world, "expired", expired).await?;
+    let log = web.pod.envoy()?.log().replace("%20", " ");
+    let [told, refused] = ["the token expires soon", "the token has expired"].map(|words| log.find(words));
+    ensure!(told.is_some() && told < refused, "{log}");
+    // What it has it keeps.
+    ensure!(identity(&web).await?.contains("spiffe://cluster.local/ns/short/sa/web"), "its certificate is gone");
+    secure(&world)?.write("web", "token", &long)?;
+    eventually("a stream by the next token", SOON, async || {
+        let stats = web.pod.admin("GET", "/stats?filter=control_plane.connected_state").await?;
+        holds(stats.contains("connected_state: 1"), || stats.clone())
     })
     .await
 }

@@ -2,13 +2,15 @@
 //! rotation brings the new root into it as into the ConfigMaps.
 
 use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
 use smidge_e2e::{
     TRUST_BUNDLES, eventually, holds,
-    secure::{CONTROL_PLANE, trust},
+    secure::{CONTROL_PLANE, roots, trust},
     world::{SOON, World, beside_this_test},
 };
 use tokio::process::Command;
 
+const CERTIFICATE: &str = "BEGIN CERTIFICATE";
 const BUNDLE: [&str; 2] = ["clustertrustbundle", "smidge-trust"];
 
 async fn bundle(world: &World) -> Result<String> {
@@ -27,6 +29,27 @@ async fn agreed(world: &World) -> Result<String> {
     .with_context(|| world.operator_log())
 }
 
+/// `smidge rotate root`; one that is under way is followed to its end.
+async fn rotate(world: &World, more: &[&str]) -> Result<()> {
+    let mut rotate = Command::new(beside_this_test("smidge")?);
+    rotate.args(["rotate", "root", "--namespace", CONTROL_PLANE]).args(more).kill_on_drop(true);
+    let rotated = tokio::time::timeout(SOON * 2, rotate.env("KUBECONFIG", world.api.kubeconfig()).output()).await;
+    let rotated = rotated.with_context(|| world.operator_log())??;
+    ensure!(rotated.status.success(), "{rotated:?}");
+    Ok(())
+}
+
+/// Takes the right from the operator's account, or gives it back.
+async fn may_write_bundles(world: &World, may: bool) -> Result<()> {
+    let rules = world.api.kubectl(&["get", "clusterrole", "smidge-operator", "-ojsonpath={.rules}"]).await?;
+    let rules: Vec<Value> = serde_json::from_str(&rules)?;
+    let place = rules.iter().position(|rule| rule["resources"] == json!(["clustertrustbundles"]));
+    let verbs = if may { json!(["create", "list", "patch", "watch"]) } else { json!(["list", "watch"]) };
+    let path = format!("/rules/{}/verbs", place.context("no rule for bundles")?);
+    let patch = json!([{"op": "replace", "path": path, "value": verbs}]).to_string();
+    world.api.kubectl(&["patch", "clusterrole", "smidge-operator", "--type=json", "-p", &patch]).await.map(drop)
+}
+
 #[tokio::test]
 async fn it_is_written_once_the_api_server_has_such_kept_true_and_rotated() -> Result<()> {
     let world = World::start_secure("bundle", &[], &["--trust-propagation", "1s"]).await?;
@@ -40,16 +63,29 @@ async fn it_is_written_once_the_api_server_has_such_kept_true_and_rotated() -> R
     world.api.kubectl(&[&["delete"], &BUNDLE[..]].concat()).await?;
     ensure!(agreed(&world).await? == old, "another root after a deletion");
 
-    let mut rotate = Command::new(beside_this_test("smidge")?);
-    rotate.args(["rotate", "root", "--namespace", CONTROL_PLANE]).env("KUBECONFIG", world.api.kubeconfig());
-    let rotated = tokio::time::timeout(SOON * 2, rotate.kill_on_drop(true).output()).await;
-    let rotated = rotated.with_context(|| world.operator_log())??;
-    ensure!(rotated.status.success(), "{rotated:?}");
+    // As long as the bundle cannot be written, the new root does not sign.
+    may_write_bundles(&world, false).await?;
+    rotate(&world, &["--no-wait"]).await?;
+    let told = "Forbidden";
+    let refused = world.operator_log().matches(told).count();
+    eventually("a bundle that is refused again and again", SOON, async || {
+        let log = world.operator_log();
+        holds(log.matches(told).count() > refused + 4, || log.clone())
+    })
+    .await?;
+    let map = trust(&world.api, "bundle").await?;
+    ensure!(map["ca.crt"].as_str().is_some_and(|map| map.matches(CERTIFICATE).count() == 2), "{map}");
+    ensure!(bundle(&world).await? == old, "the bundle was written");
+    let state = roots(&world.api).await?;
+    ensure!(state["phase"] == "introduced", "{state}");
+
+    may_write_bundles(&world, true).await?;
+    rotate(&world, &[]).await?;
     let new = agreed(&world).await?;
-    ensure!(new != old && new.matches("BEGIN CERTIFICATE").count() == 1, "{new}");
+    ensure!(new != old && new.matches(CERTIFICATE).count() == 1, "{new}");
 
     // What the bundle says is not what the operator knows: another's edit does not last.
-    let edit = serde_json::json!({"spec": {"trustBundle": old}}).to_string();
+    let edit = json!({"spec": {"trustBundle": old}}).to_string();
     world.api.kubectl(&[&["patch"], &BUNDLE[..], &["--type=merge", "-p", &edit]].concat()).await?;
     ensure!(agreed(&world).await? == new, "the old root is trusted again");
     Ok(())

@@ -44,7 +44,11 @@ use tokio::{
 };
 
 use self::forward::Forward;
-pub use self::{apps::app, capture::Capture, namespace::Namespace};
+pub use self::{
+    apps::{app, every_route, permission},
+    capture::Capture,
+    namespace::Namespace,
+};
 use crate::{
     ApiServer, Daemon, eventually, holds,
     image::{Image, USUAL},

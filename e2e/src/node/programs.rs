@@ -5,7 +5,7 @@ use std::{fs, net::SocketAddr, os::unix::fs::symlink, path::Path, process::Comma
 use anyhow::Result;
 use nix::sys::statfs::{OVERLAYFS_SUPER_MAGIC, statfs};
 
-use crate::{TRUST_BUNDLES, Tool, image::Image, pki::Pki};
+use crate::{TRUST_BUNDLES, Tool, api_server::FILES, image::Image, pki::Pki};
 
 /// The node's address in its own network, which no other node shares. Also in `begin.sh`.
 pub(super) const ADDRESS: &str = "10.99.0.2";
@@ -100,18 +100,11 @@ pub(super) fn api_server(pki: &Pki, has_bundles: bool) -> Result<Command> {
         "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
         "--kubelet-preferred-address-types=InternalIP",
     ]);
-    for (flag, file) in [
-        ("client-ca-file", "ca.crt"),
-        ("tls-cert-file", "apiserver.crt"),
-        ("tls-private-key-file", "apiserver.key"),
-        ("service-account-key-file", "accounts.pub"),
-        ("service-account-signing-key-file", "accounts.key"),
+    api.args(pki.flags(&FILES)).args(pki.flags(&[
         ("kubelet-certificate-authority", "ca.crt"),
         ("kubelet-client-certificate", "apiserver-kubelet.crt"),
         ("kubelet-client-key", "apiserver-kubelet.key"),
-    ] {
-        api.arg(format!("--{flag}={}", pki.file(file).display()));
-    }
+    ]));
     if has_bundles {
         api.args(TRUST_BUNDLES);
     }
@@ -121,14 +114,12 @@ pub(super) fn api_server(pki: &Pki, has_bundles: bool) -> Result<Command> {
 pub(super) fn controllers(pki: &Pki) -> Result<Command> {
     let mut controllers = authorized(Tool::ControllerManager, pki, "controller-manager")?;
     controllers.args(["--use-service-account-credentials=true", "--kube-api-qps=200", "--kube-api-burst=400"]);
-    for (flag, file) in [
+    controllers.args(pki.flags(&[
         ("service-account-private-key-file", "accounts.key"),
         ("root-ca-file", "ca.crt"),
         ("cluster-signing-cert-file", "ca.crt"),
         ("cluster-signing-key-file", "ca.key"),
-    ] {
-        controllers.arg(format!("--{flag}={}", pki.file(file).display()));
-    }
+    ]));
     Ok(controllers)
 }
 

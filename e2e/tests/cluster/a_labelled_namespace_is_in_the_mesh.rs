@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use smidge_e2e::{
     Node, eventually, holds,
-    node::{Namespace, app},
+    node::{Namespace, app, permission},
 };
 
 /// How long a rule may take from `kubectl apply` to the sidecars, on a busy machine.
@@ -28,25 +28,6 @@ async fn is_answered(node: &Node, namespace: &Namespace, path: &str, status: u16
     .await
 }
 
-fn access(namespace: &Namespace) -> String {
-    format!(
-        r#"
-apiVersion: specs.smi-spec.io/v1alpha4
-kind: HTTPRouteGroup
-metadata: {{name: books, namespace: {namespace}}}
-spec: {{matches: [{{name: read, pathRegex: /books, methods: [GET]}}]}}
----
-apiVersion: access.smi-spec.io/v1alpha3
-kind: TrafficTarget
-metadata: {{name: web, namespace: {namespace}}}
-spec:
-  destination: {{kind: ServiceAccount, name: web, namespace: {namespace}}}
-  sources: [{{kind: ServiceAccount, name: client, namespace: {namespace}}}]
-  rules: [{{kind: HTTPRouteGroup, name: books, matches: [read]}}]
-"#
-    )
-}
-
 #[tokio::test]
 async fn calls_are_denied_until_a_traffic_target_opens_their_route() -> Result<()> {
     let node = Node::meshed().await?;
@@ -58,7 +39,8 @@ async fn calls_are_denied_until_a_traffic_target_opens_their_route() -> Result<(
         node.api.wait(&namespace, name, "condition=Available").await?;
     }
     is_answered(node, &namespace, "/books", 403).await?;
-    node.api.apply(&access(&namespace)).await?;
+    let books = "{matches: [{name: read, pathRegex: /books, methods: [GET]}]}";
+    node.api.apply(&permission(&namespace, "client", "web", "HTTPRouteGroup", books)).await?;
     let answer = is_answered(node, &namespace, "/books", 200).await?;
     let caller = format!("spiffe://cluster.local/ns/{namespace}/sa/client");
     ensure!(answer["body"].as_str().is_some_and(|body| body.contains(&caller)), "{answer}");

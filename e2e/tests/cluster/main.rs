@@ -1,6 +1,7 @@
 //! Tests on a whole cluster, all in one program: they share one node, which takes a while to start, and keep apart by namespaces.
 
 mod a_labelled_namespace_is_in_the_mesh;
+mod a_pod_loses_the_control_plane;
 mod pods_have_the_roots_from_a_bundle;
 mod protocols_of_every_kind;
 mod shares;

@@ -11,7 +11,7 @@ use crate::shop::{SOON, Shop};
 /// How long a change may take from `kubectl apply` to the traffic.
 const AT_ONCE: Duration = Duration::from_secs(2);
 
-const STORE: &str = r#"
+pub(crate) const STORE: &str = r#"
 apiVersion: v1
 kind: Service
 metadata: {name: store, namespace: {namespace}}
@@ -31,7 +31,7 @@ spec:
   rules: [{kind: HTTPRouteGroup, name: store-v2}]
 ";
 
-fn split(weights: [u32; 2]) -> String {
+pub(crate) fn split(weights: [u32; 2]) -> String {
     let [first, second] = weights;
     format!(
         "{{apiVersion: split.smi-spec.io/v1alpha4, kind: TrafficSplit, metadata: {{name: store, namespace: {{namespace}}}}, \

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 use smidge_e2e::{
     Node, eventually, holds,
-    node::{Namespace, app},
+    node::{Namespace, app, every_route, permission},
 };
 
 /// How long a rule may take from `kubectl apply` to the sidecars, on a busy machine.
@@ -67,34 +67,13 @@ impl Shop {
 
     /// Lets the service account `source` call `destination` by HTTP, on every path.
     pub(crate) async fn allow(&self, source: &str, destination: &str) -> Result<()> {
-        let spec = "{matches: [{name: any, pathRegex: '.*', methods: ['*']}]}";
-        self.target(source, destination, "HTTPRouteGroup", spec).await
+        self.apply(&every_route(&self.namespace, source, destination)).await
     }
 
     /// Lets it speak TCP to these ports of the pods. A target of its own: beside HTTP routes, a TCPRoute would narrow them.
     pub(crate) async fn allow_tcp(&self, source: &str, destination: &str, ports: &[u16]) -> Result<()> {
-        self.target(source, destination, "TCPRoute", &format!("{{matches: {{ports: {ports:?}}}}}")).await
-    }
-
-    async fn target(&self, source: &str, destination: &str, kind: &str, spec: &str) -> Result<()> {
-        let name = kind.to_ascii_lowercase();
-        self.apply(&format!(
-            r"
-apiVersion: specs.smi-spec.io/v1alpha4
-kind: {kind}
-metadata: {{name: {destination}, namespace: {{namespace}}}}
-spec: {spec}
----
-apiVersion: access.smi-spec.io/v1alpha3
-kind: TrafficTarget
-metadata: {{name: {source}-to-{destination}-{name}, namespace: {{namespace}}}}
-spec:
-  destination: {{kind: ServiceAccount, name: {destination}, namespace: {{namespace}}}}
-  sources: [{{kind: ServiceAccount, name: {source}, namespace: {{namespace}}}}]
-  rules: [{{kind: {kind}, name: {destination}}}]
-"
-        ))
-        .await
+        let spec = format!("{{matches: {{ports: {ports:?}}}}}");
+        self.apply(&permission(&self.namespace, source, destination, "TCPRoute", &spec)).await
     }
 }
 

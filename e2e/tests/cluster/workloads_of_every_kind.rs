@@ -1,40 +1,33 @@
 //! Pods of every kind in the mesh under `deny`: those that end, those that have names of their own, those that are probed.
 
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 use smidge_e2e::{Node, eventually, holds};
 
 use crate::shop::{SOON, Shop};
 
-/// A Job's and a CronJob's one container calls `web`, as the account `client`.
+/// A Job whose one container calls `web`, as the account `client`, and a CronJob of such.
 const JOBS: &str = r#"
 apiVersion: batch/v1
 kind: Job
 metadata: {name: once, namespace: {namespace}}
-spec: &job
-  backoffLimit: 0
-  template:
-    spec:
-      serviceAccountName: client
-      restartPolicy: Never
-      containers:
-      - {name: app, image: "{image}", imagePullPolicy: IfNotPresent, command: [testapp, call, "web:80", /once]}
+spec: {job}
 ---
 apiVersion: batch/v1
 kind: CronJob
 metadata: {name: yearly, namespace: {namespace}}
-spec:
-  schedule: "0 0 1 1 *"
-  jobTemplate:
-    spec:
-      backoffLimit: 0
-      template:
-        spec:
-          serviceAccountName: client
-          restartPolicy: Never
-          containers:
-          - {name: app, image: "{image}", imagePullPolicy: IfNotPresent, command: [testapp, call, "web:80", /yearly]}
+spec: {schedule: "0 0 1 1 *", jobTemplate: {spec: {job}}}
 "#;
+
+fn jobs() -> String {
+    let call = json!({
+        "name": "app", "image": Node::image("testapp"), "imagePullPolicy": "IfNotPresent",
+        "command": ["testapp", "call", "web:80"],
+    });
+    let pod = json!({"serviceAccountName": "client", "restartPolicy": "Never", "containers": [call]});
+    let job = json!({"backoffLimit": 0, "template": {"spec": pod}});
+    JOBS.replace("{job}", &job.to_string())
+}
 
 #[tokio::test]
 async fn jobs_call_the_mesh_and_end() -> Result<()> {
@@ -42,7 +35,7 @@ async fn jobs_call_the_mesh_and_end() -> Result<()> {
     shop.deploy(&["web", "client"]).await?;
     shop.allow("client", "web").await?;
     shop.answered("client", &["web:80"], 200).await?;
-    shop.apply(&JOBS.replace("&job", "").replace("{image}", &Node::image("testapp"))).await?;
+    shop.apply(&jobs()).await?;
     let api = &shop.node.api;
     api.kubectl(&["create", "job", "-n", &shop.namespace, "now", "--from=cronjob/yearly"]).await?;
     for job in ["job/once", "job/now"] {
@@ -139,17 +132,18 @@ fn probed() -> String {
             "startupProbe: {tcpSocket: {port: 8002}, periodSeconds: 1}".to_owned(),
         ),
         (
+            "https",
+            "--https 8006",
+            "httpGet: {path: /, port: 8006, scheme: HTTPS}".to_owned(),
+            "startupProbe: {httpGet: {path: /, port: 8006, scheme: HTTPS}, periodSeconds: 1}".to_owned(),
+        ),
+        (
             "grpc",
             "--http 8003",
             "grpc: {port: 8003}".to_owned(),
             "startupProbe: {grpc: {port: 8003}, periodSeconds: 1}".to_owned(),
         ),
-        (
-            "exec",
-            "--http 8004",
-            "exec: {command: [curl, -sf, 'http://127.0.0.1:8004/']}".to_owned(),
-            format!("lifecycle: {{preStop: {{{}}}}}", get(8001)),
-        ),
+        ("exec", "--http 8004", "exec: {command: [curl, -sf, 'http://127.0.0.1:8004/']}".to_owned(), String::new()),
         (
             "alive",
             "--http 8005",
@@ -186,7 +180,7 @@ async fn probes_of_every_kind_tell_the_truth_under_deny() -> Result<()> {
     let status = async |name: &str, field: &str| {
         shop.field("pod/probed", &format!("{{.status.containerStatuses[?(@.name==\"{name}\")].{field}}}")).await
     };
-    for name in ["http", "tcp", "grpc", "exec"] {
+    for name in ["http", "https", "tcp", "grpc", "exec"] {
         api.exec(&shop.namespace, "probed", name, &["sh", "-c", "kill -9 -1"]).await?;
         eventually(&format!("unready {name}"), SOON, async || {
             let ready = status(name, "ready").await?;
@@ -203,4 +197,45 @@ async fn probes_of_every_kind_tell_the_truth_under_deny() -> Result<()> {
         holds(restarts != "0" && ready == "true", || format!("{restarts} restarts, ready: {ready}"))
     })
     .await
+}
+
+/// A container whose hooks the app beside it serves: the kubelet starts them in this order.
+const HOOKED: &str = r#"
+apiVersion: v1
+kind: Pod
+metadata: {name: hooked, namespace: {namespace}, labels: {app: hooked}}
+spec:
+  terminationGracePeriodSeconds: 8
+  containers:
+  - {name: app, image: "{image}", imagePullPolicy: IfNotPresent, command: [testapp, serve, --name, hooked, --http, "8080"]}
+  - name: hooked
+    image: "{image}"
+    imagePullPolicy: IfNotPresent
+    command: [testapp, serve, --name, beside, --http, "8081"]
+    lifecycle:
+      postStart: {httpGet: {path: /told/started, port: 8080}}
+      preStop: {httpGet: {path: /told/stops, port: 8080}}
+"#;
+
+#[tokio::test]
+async fn lifecycle_hooks_reach_the_app_under_deny() -> Result<()> {
+    let shop = Shop::open("hooked").await?;
+    shop.deploy(&["client"]).await?;
+    shop.apply(&HOOKED.replace("{image}", &Node::image("testapp"))).await?;
+    let (api, namespace) = (&shop.node.api, &shop.namespace);
+    api.wait(namespace, "pod/hooked", "condition=Ready").await?;
+    let address = format!("{}:8080", shop.field("pod/hooked", "{.status.podIP}").await?);
+    let answer = shop.run("client", &["tcp", &address, "--send", "GET /told/by-another HTTP/1.0\r\n\r\n"]).await?;
+    ensure!(answer["bytes"] == 0, "{answer}");
+    let told = api.logs(namespace, "hooked", "app").await?;
+    ensure!(told.contains("GET /told/started"), "{told}");
+    ensure!(!told.contains("GET /told/stops"), "{told}");
+
+    // Its log is read to the end of the app, which the sidecar outlives.
+    let follow = ["logs", "-f", "-n", namespace, "hooked", "-c", "app"];
+    let delete = ["delete", "pod", "-n", namespace, "hooked", "--wait=false"];
+    let (told, _) = tokio::try_join!(api.kubectl(&follow), api.kubectl(&delete))?;
+    ensure!(told.contains("GET /told/stops"), "{told}");
+    ensure!(!told.contains("by-another"), "a stranger's call came through: {told}");
+    Ok(())
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use smidge_e2e::{
     Load, Node,
     load::Summary,
-    node::{Namespace, app},
+    node::{Namespace, app, every_route},
 };
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
@@ -30,8 +30,7 @@ pub(crate) struct Scene {
 impl Scene {
     /// Waits for its turn; the load has got its first answer when it comes back.
     pub(crate) async fn begin(name: &str, replicas: u32) -> Result<Self> {
-        static TURN: Mutex<()> = Mutex::const_new(());
-        let _turn = TURN.lock().await;
+        let _turn = turn().await;
         let node = prepared().await?;
         let namespace = node.namespace(name, &["smidge.dev/inject=enabled", "smidge.dev/mode=deny"]).await?;
         node.api.apply(&app(&namespace, "web", replicas)).await?;
@@ -87,6 +86,12 @@ impl Scene {
     }
 }
 
+/// The node for one test alone.
+pub(crate) async fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::const_new(());
+    TURN.lock().await
+}
+
 /// Smidge as it is installed, with what it has to know about this node's kubelet.
 async fn prepared() -> Result<&'static Node> {
     static PREPARED: OnceCell<()> = OnceCell::const_new();
@@ -118,25 +123,9 @@ pub(crate) async fn pods(node: &Node, namespace: &str, label: &str) -> Result<Ve
     Ok(names.lines().map(str::to_owned).collect())
 }
 
-fn access(namespace: &Namespace) -> String {
-    format!(
-        r#"
-apiVersion: v1
-kind: ServiceAccount
-metadata: {{name: client, namespace: {namespace}}}
----
-apiVersion: specs.smi-spec.io/v1alpha4
-kind: HTTPRouteGroup
-metadata: {{name: all, namespace: {namespace}}}
-spec: {{matches: [{{name: all, pathRegex: ".*", methods: ["*"]}}]}}
----
-apiVersion: access.smi-spec.io/v1alpha3
-kind: TrafficTarget
-metadata: {{name: web, namespace: {namespace}}}
-spec:
-  destination: {{kind: ServiceAccount, name: web, namespace: {namespace}}}
-  sources: [{{kind: ServiceAccount, name: client, namespace: {namespace}}}]
-  rules: [{{kind: HTTPRouteGroup, name: all}}]
-"#
-    )
+/// The service account `client` may call `web`.
+pub(crate) fn access(namespace: &Namespace) -> String {
+    let account =
+        format!("{{apiVersion: v1, kind: ServiceAccount, metadata: {{name: client, namespace: {namespace}}}}}");
+    format!("{account}\n---{}", every_route(namespace, "client", "web"))
 }

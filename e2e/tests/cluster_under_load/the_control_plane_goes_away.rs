@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use smidge_e2e::{Node, eventually, holds, node::app};
+use serde_json::{Value, json};
+use smidge_e2e::{
+    Node, eventually, holds,
+    node::{Namespace, app},
+};
 
 use crate::scene::{SYSTEM, Scene, operator_is_rolled_out, pods};
 
@@ -23,6 +27,49 @@ fn away() -> Result<u64> {
     Ok(std::env::var("SMIDGE_AWAY_SECONDS").map_or(Ok(20), |seconds| seconds.parse())?)
 }
 
+/// A pod that nobody may schedule yet, as the webhook has made it.
+async fn admit(scene: &Scene, name: &str) -> Result<()> {
+    let mut pod = pod(name, &scene.namespace);
+    pod["spec"]["schedulingGates"] = json!([{"name": "smidge.dev/e2e"}]);
+    scene.node.api.apply(&pod.to_string()).await?;
+    let names = "-ojsonpath={.spec.initContainers[*].name}";
+    let names = scene.kubectl(&["get", "pod", name, names]).await?;
+    ensure!(names.contains("smidge-proxy"), "{name} has {names:?}");
+    Ok(())
+}
+
+fn pod(name: &str, namespace: &str) -> Value {
+    let container = json!({
+        "name": "app", "image": Node::image("testapp"), "imagePullPolicy": "IfNotPresent",
+        "command": ["testapp", "serve", "--name", name, "--http", "8080"],
+    });
+    let metadata = json!({"name": name, "namespace": namespace});
+    let spec = json!({"terminationGracePeriodSeconds": 1, "containers": [container]});
+    json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
+}
+
+/// Pods outside of the mesh start without a control plane, the cluster's own among them.
+async fn others_start(node: &Node, outside: &Namespace) -> Result<()> {
+    for namespace in [outside, "kube-system"] {
+        // The one name that nobody else has there.
+        node.api.apply(&pod(outside, namespace).to_string()).await?;
+        node.api.wait(namespace, &format!("pod/{outside}"), "condition=Ready").await?;
+        node.api.kubectl(&["delete", "pod", "-n", namespace, outside, "--wait=false"]).await?;
+    }
+    Ok(())
+}
+
+/// Its sidecar runs and has got nothing; so its app has not been started.
+async fn waits_for_its_sidecar(scene: &Scene, name: &str) -> Result<()> {
+    let status: Value = serde_json::from_str(&scene.kubectl(&["get", "pod", name, "-ojsonpath={.status}"]).await?)?;
+    let proxy = status["initContainerStatuses"].as_array().into_iter().flatten();
+    let proxy = proxy.into_iter().find(|of| of["name"] == "smidge-proxy");
+    let has_begun = proxy.is_some_and(|of| of["state"]["running"].is_object() && of["started"] == false);
+    let app = &status["containerStatuses"][0]["state"]["waiting"]["reason"];
+    ensure!(has_begun && app == "PodInitializing", "{status}");
+    Ok(())
+}
+
 #[tokio::test]
 async fn each_replica_may_be_restarted_and_all_be_away_without_a_failed_request() -> Result<()> {
     let scene = Scene::begin("replicas", 2).await?;
@@ -33,6 +80,8 @@ async fn each_replica_may_be_restarted_and_all_be_away_without_a_failed_request(
         scene.a_pod_may_join().await?;
         scene.nobody_noticed(&format!("restart of {replica}")).await?;
     }
+    let outside = node.namespace("outside", &[]).await?;
+    admit(&scene, "admitted").await?;
     scale(node, "0").await?;
     eventually("end of all replicas", WITHIN, async || {
         let left = replicas(node).await?;
@@ -40,12 +89,17 @@ async fn each_replica_may_be_restarted_and_all_be_away_without_a_failed_request(
     })
     .await?;
     node.api.apply(&app(&scene.namespace, "late", 1)).await?;
+    let ungate = r#"[{"op": "remove", "path": "/spec/schedulingGates"}]"#;
+    scene.kubectl(&["patch", "pod", "admitted", "--type=json", "-p", ungate]).await?;
+    others_start(node, &outside).await?;
     scene.goes_on_for(away()?).await?;
     ensure!(scene.pods("late").await? == 0, "no pod starts unprotected");
+    waits_for_its_sidecar(&scene, "admitted").await?;
     scene.nobody_noticed("no control plane").await?;
     scale(node, "2").await?;
     operator_is_rolled_out(node).await?;
     node.api.wait(&scene.namespace, "deployment/late", "condition=Available").await?;
+    node.api.wait(&scene.namespace, "pod/admitted", "condition=Ready").await?;
     scene.nobody_noticed("return of the control plane").await?;
     scene.end().await
 }

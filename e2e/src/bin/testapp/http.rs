@@ -26,6 +26,9 @@ pub(crate) async fn answer(name: String, request: Request<Incoming>) -> hyper::R
         let healthy = (head.uri.path() == HEALTH.0).then_some(HEALTH.1);
         return Ok(grpc(&name, healthy, body));
     }
+    if head.uri.path().starts_with("/told/") {
+        println!("{} {}", head.method, head.uri.path());
+    }
     let body = body.collect().await?.to_bytes();
     let said = serde_json::json!({
         "server": name,

@@ -42,9 +42,13 @@ pub(crate) struct Ports {
     /// How the server names itself in its answers.
     #[arg(long)]
     name: String,
-    /// HTTP/1.1, HTTP/2 with prior knowledge, gRPC and WebSocket, on any number of ports: echoes what it got as JSON.
+    /// HTTP/1.1, HTTP/2 with prior knowledge, gRPC and WebSocket, on any number of ports: echoes what it got as JSON, and
+    /// prints the paths below `/told/` that it is asked for.
     #[arg(long)]
     http: Vec<u16>,
+    /// The same by TLS, with a certificate that nobody has signed.
+    #[arg(long, default_value_t = 0)]
+    https: u16,
     /// TCP where the client speaks first: answers `<name>:` and what it got.
     #[arg(long, default_value_t = 0)]
     tcp: u16,

@@ -1,6 +1,6 @@
 //! The server: a listener per protocol, on every address of both families.
 
-use std::{future::Future, net::Ipv6Addr};
+use std::{future::Future, net::Ipv6Addr, sync::Arc};
 
 use hyper::service::service_fn;
 use hyper_util::{
@@ -8,8 +8,12 @@ use hyper_util::{
     server::conn::auto::Builder,
 };
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
+};
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{ServerConfig, crypto::ring, pki_types::PrivateKeyDer},
 };
 
 use crate::{Ports, http};
@@ -23,6 +27,10 @@ pub(crate) async fn serve(ports: Ports) -> anyhow::Result<()> {
             let name = name.clone();
             tasks.spawn(accept(listener, move |stream| serve_http(name.clone(), stream)));
         }
+    }
+    if let Some(listener) = open(ports.https).await? {
+        let (name, tls) = (name.clone(), tls()?);
+        tasks.spawn(accept(listener, move |stream| serve_https(name.clone(), tls.clone(), stream)));
     }
     if let Some(listener) = open(ports.tcp).await? {
         let name = name.clone();
@@ -50,7 +58,21 @@ async fn accept<F: Future<Output = ()> + Send + 'static>(listener: TcpListener, 
     }
 }
 
-async fn serve_http(name: String, stream: TcpStream) {
+fn tls() -> anyhow::Result<TlsAcceptor> {
+    let own = rcgen::generate_simple_self_signed(["app".to_owned()])?;
+    let key = PrivateKeyDer::try_from(own.signing_key.serialize_der()).map_err(anyhow::Error::msg)?;
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
+    let config = config.with_safe_default_protocol_versions()?.with_no_client_auth();
+    Ok(Arc::new(config.with_single_cert(vec![own.cert.der().clone()], key)?).into())
+}
+
+async fn serve_https(name: String, tls: TlsAcceptor, stream: TcpStream) {
+    if let Ok(stream) = tls.accept(stream).await {
+        serve_http(name, stream).await;
+    }
+}
+
+async fn serve_http(name: String, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
     let service = service_fn(move |request| http::answer(name.clone(), request));
     // A broken connection is the client's to notice.
     let _ = Builder::new(TokioExecutor::new()).serve_connection_with_upgrades(TokioIo::new(stream), service).await;
