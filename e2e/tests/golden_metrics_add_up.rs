@@ -9,6 +9,7 @@ use smidge_e2e::{
     eventually, holds, objects,
     world::{AppPod, SOON, World, last_line},
 };
+use tokio::io::AsyncWriteExt;
 
 /// How many requests are sent through the split.
 const REQUESTS: u64 = 400;
@@ -67,6 +68,7 @@ async fn golden_metrics_add_up() -> Result<()> {
     ensure!(by_server["v1"] > by_server["v2"] && by_server["v2"] > 0, "no split: {by_server:?}");
     // Not by the split: of v2 nothing but GET is open, so a tenth of the connections would be refused.
     connections_are_counted_with_their_bytes(&buyer, &v1, SocketAddr::new(direct, 90)).await?;
+    a_caller_who_goes_away_is_counted_as_such(&buyer, &v1, SocketAddr::new(direct, 80)).await?;
     what_a_caller_makes_up_makes_no_series(&buyer, (&v1, &v2), root).await?;
     an_audit_counts_what_it_would_refuse(&world, &buyer, &v2).await
 }
@@ -139,6 +141,26 @@ async fn connections_are_counted_with_their_bytes(buyer: &AppPod, v1: &AppPod, t
             let counted =
                 ["connections_total", "connection_received_bytes_total", "connection_sent_bytes_total"].map(sum);
             holds(counted == [3, 15, 24], || format!("{}: {counted:?}", pod.name))
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+/// The server waits for a body that never comes, so that there is no response of any class.
+async fn a_caller_who_goes_away_is_counted_as_such(buyer: &AppPod, v1: &AppPod, to: SocketAddr) -> Result<()> {
+    let mut stream = buyer.pod.connect(to).await?;
+    stream.write_all(b"POST /half HTTP/1.1\r\nhost: v1\r\ncontent-length: 10\r\n\r\n").await?;
+    let arrived = async || {
+        let begun = v1.pod.admin("GET", "/stats?filter=^http.inbound.downstream_rq_active$").await?;
+        holds(!begun.ends_with(": 0\n"), || begun.clone())
+    };
+    eventually("half a request", SOON, arrived).await?;
+    drop(stream);
+    for pod in [buyer, v1] {
+        eventually("request without a response", SOON, async || {
+            let counted = Metrics::of(pod).await?.sum("requests_total", &[("response_class", "0xx")]);
+            holds(counted == 1, || format!("{}: {counted}", pod.name))
         })
         .await?;
     }

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use envoy_types::pb::{
     envoy::{
         config::accesslog::v3::{
-            AccessLog, AccessLogFilter, MetadataFilter, access_log::ConfigType, access_log_filter::FilterSpecifier,
+            AccessLog, AccessLogFilter, MetadataFilter, ResponseFlagFilter, access_log::ConfigType,
+            access_log_filter::FilterSpecifier,
         },
         extensions::access_loggers::stream::v3::StdoutAccessLog,
         r#type::matcher::v3::{
@@ -53,6 +54,12 @@ pub(crate) fn would_be_refused(filter: &str) -> AccessLogFilter {
     };
     let filter = MetadataFilter { matcher: Some(matcher), match_if_key_not_found: Some(BoolValue { value: false }) };
     AccessLogFilter { filter_specifier: Some(FilterSpecifier::MetadataFilter(filter)) }
+}
+
+/// Where Envoy has said this of the request or connection, by one of its response flags.
+pub(crate) fn with_flag(flag: &str) -> AccessLogFilter {
+    let filter = ResponseFlagFilter { flags: vec![flag.to_owned()] };
+    AccessLogFilter { filter_specifier: Some(FilterSpecifier::ResponseFlagFilter(filter)) }
 }
 
 fn fields(side: Side<'_>) -> BTreeMap<String, Value> {

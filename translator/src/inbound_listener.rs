@@ -21,7 +21,7 @@ use smidge_mesh::{Inbound, Protocol, WorkloadKey};
 use crate::{
     inbound::ports,
     inbound_chains::{Guests, Port},
-    listener, name, selector,
+    listener, metrics, name, selector,
 };
 
 /// Where the redirect rules take inbound connections; the injector's rules hold the same number.
@@ -41,6 +41,7 @@ pub(crate) fn inbound(inbound: &Inbound) -> Listener {
         filter_chain_matcher: Some(selector::matcher(&rules)),
         listener_filters_timeout: Some(patience(&inbound.key)),
         continue_on_listener_filters_timeout: true,
+        access_log: metrics::refused(&inbound.key.identity),
         ..listener
     }
 }

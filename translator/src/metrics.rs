@@ -33,6 +33,14 @@ const PREFIX: &str = "smidge";
 const MOST_COUNTERS: u32 = 10_000;
 const MOST_HISTOGRAMS: u32 = 1_000;
 
+/// A proxy tells this many refused callers apart, each at one port; the rest is in the sum of all only.
+const MOST_REFUSED: u32 = 100;
+
+/// The class of a response by the first digit of its status; without a response there is a status of 0. Plain operators:
+/// an expression (CEL) would cost more than everything else that is counted of a request.
+const RESPONSE_CLASS: &str =
+    r#"%COALESCE({"operators": [{"command": "RESP", "param": ":STATUS", "max_length": 1}, "RESPONSE_CODE"]})%xx"#;
+
 /// Who keeps the metrics.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Reporter<'a> {
@@ -48,8 +56,7 @@ type Label = (&'static str, String);
 /// Of HTTP requests.
 pub(crate) fn http(reporter: Reporter<'_>) -> AccessLog {
     let labels = labels(reporter);
-    let of_a_request =
-        [("route", "%ROUTE_NAME%".to_owned()), ("response_class", "%CEL(response.code / 100)%xx".to_owned())];
+    let of_a_request = [("route", "%ROUTE_NAME%".to_owned()), ("response_class", RESPONSE_CLASS.to_owned())];
     let requests = [&labels[..], &of_a_request].concat();
     let duration = Histogram {
         stat: Some(stat("request_duration_us", &labels)),
@@ -79,6 +86,21 @@ pub(crate) fn tcp(reporter: Reporter<'_>) -> AccessLog {
 pub(crate) fn audited(reporter: Reporter<'_>, filter: &str) -> AccessLog {
     let counted = logger(vec![one("audit_refusals_total", &labels(reporter))], Vec::new());
     AccessLog { filter: Some(access_log::would_be_refused(filter)), ..counted }
+}
+
+/// Of connections that no filter chain of a server takes: their sum, and who it is as far as there is room. Callers come
+/// by addresses and to ports of their choice, so these have a scope of their own with narrow bounds.
+pub(crate) fn refused(identity: &Identity) -> Vec<AccessLog> {
+    let all = [("reporter", "destination".to_owned()), ("destination", literal(&identity.to_string()))];
+    let who = [
+        ("address", "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%".to_owned()),
+        ("port", "%DOWNSTREAM_LOCAL_PORT%".to_owned()),
+    ];
+    let few = Scope { sharing_name: format!("{PREFIX}/refused"), max_counters: number(MOST_REFUSED), ..scope() };
+    let each = vec![one("refused_callers_total", &[&all[..], &who].concat())];
+    let loggers = [logger(vec![one("refused_connections_total", &all)], Vec::new()), logger_in(few, each, Vec::new())];
+    let without_a_chain = |log| AccessLog { filter: Some(access_log::with_flag("NR")), ..log };
+    loggers.map(without_a_chain).into()
 }
 
 fn labels(reporter: Reporter<'_>) -> Vec<Label> {
@@ -112,15 +134,22 @@ fn stat(name: &str, labels: &[Label]) -> Stat {
 }
 
 fn logger(counters: Vec<Counter>, histograms: Vec<Histogram>) -> AccessLog {
-    // By its name all loggers of a proxy share the scope, and its bounds.
-    let scope = Scope {
+    logger_in(scope(), counters, histograms)
+}
+
+/// By its name all loggers of a proxy share a scope, and its bounds.
+fn scope() -> Scope {
+    Scope {
         prefix: PREFIX.to_owned(),
         sharing_name: PREFIX.to_owned(),
         max_counters: number(MOST_COUNTERS),
         max_histograms: number(MOST_HISTOGRAMS),
         enable_eviction: true,
         ..Default::default()
-    };
+    }
+}
+
+fn logger_in(scope: Scope, counters: Vec<Counter>, histograms: Vec<Histogram>) -> AccessLog {
     let config = Config { stats_scope: Some(scope), counters, histograms, ..Default::default() };
     AccessLog {
         name: "envoy.access_loggers.stats".to_owned(),
@@ -138,7 +167,9 @@ mod tests {
         let page = include_str!("../../docs/metrics.md");
         let all =
             [http(Reporter::Source(Some("s"))), tcp(Reporter::Source(None)), audited(Reporter::Source(None), "x")];
-        for log in all {
+        let trust_domain = smidge_mesh::TrustDomain::default();
+        let of = Identity { trust_domain, namespace: "shop".into(), service_account: "cart".into() };
+        for log in all.into_iter().chain(refused(&of)) {
             let Some(ConfigType::TypedConfig(any)) = log.config_type else { panic!("a config") };
             let config: Config = prost::Message::decode(&*any.value).expect("a config");
             let stats = config.counters.into_iter().filter_map(|counter| counter.stat);

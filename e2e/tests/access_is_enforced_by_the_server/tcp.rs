@@ -2,6 +2,7 @@
 
 use anyhow::{Result, ensure};
 use serde_json::json;
+use smidge_e2e::{eventually, holds, world::SOON};
 
 use crate::shop::Shop;
 
@@ -29,7 +30,19 @@ async fn without_an_identity_not_one_byte_comes_back(shop: &Shop) -> Result<()> 
     {
         shop.expect_nothing(&shop.stranger, (store, port), send).await?;
     }
-    Ok(())
+    refused_callers_are_counted_by_address_and_port(shop).await
+}
+
+/// The caller learns nothing but the end of its connection; whoever looks at the server's metrics sees who it was.
+async fn refused_callers_are_counted_by_address_and_port(shop: &Shop) -> Result<()> {
+    let caller = shop.stranger.pod.ips()[0];
+    eventually("count of the refused", SOON, async || {
+        let all = shop.counted("refused_connections_total").await?;
+        let http = shop.counted(&format!("refused_callers_total.*{caller}.*8080")).await?;
+        let banner = shop.counted(&format!("refused_callers_total.*{caller}.*9100")).await?;
+        holds((all, http, banner) == (4, 1, 2), || format!("{all}: {http} by HTTP, {banner} at the banner"))
+    })
+    .await
 }
 
 async fn a_tcp_route_opens_its_ports_for_any_protocol(shop: &Shop) -> Result<()> {
