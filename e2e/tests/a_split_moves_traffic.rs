@@ -100,6 +100,16 @@ async fn from_90_10_to_10_90_under_load_without_a_failed_request() -> Result<()>
     assert!((0.84..0.96).contains(&before), "90 % wanted, {before} measured: {first}");
     assert!((0.04..0.16).contains(&after), "10 % wanted, {after} measured: {last}");
     assert_eq!(last["failed"], 0, "{last}");
+    a_backend_without_pods_is_named(&stores).await
+}
+
+/// It keeps its share, so that who gets a 503 has to know of whom.
+async fn a_backend_without_pods_is_named(stores: &Stores) -> Result<()> {
+    stores.world.service("v3", "v3", &[]).await?;
+    stores.split(&[("v3", 100)]).await?;
+    let answer = stores.buyer.call_until(503, stores.root, 80, &[]).await?;
+    let body = answer["body"].as_str().unwrap_or_default();
+    assert!(body.contains("no pod behind canary/v3/80/http is ready") && body.ends_with('\n'), "{answer}");
     Ok(())
 }
 

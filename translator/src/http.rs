@@ -4,10 +4,13 @@ use envoy_types::{
     pb::{
         envoy::{
             config::{
-                accesslog::v3::AccessLog,
+                accesslog::v3::{AccessLog, AccessLogFilter},
                 core::v3::{
-                    Http1ProtocolOptions, Http2ProtocolOptions, TypedExtensionConfig,
+                    DataSource, Http1ProtocolOptions, Http2ProtocolOptions, SubstitutionFormatString,
+                    TypedExtensionConfig,
+                    data_source::Specifier,
                     http1_protocol_options::{HeaderKeyFormat, header_key_format::HeaderFormat},
+                    substitution_format_string::Format,
                 },
                 listener::v3::Filter,
                 route::v3::{
@@ -21,7 +24,7 @@ use envoy_types::{
                 filters::{
                     http::router::v3::Router,
                     network::http_connection_manager::v3::{
-                        HttpConnectionManager, HttpFilter, Rds,
+                        HttpConnectionManager, HttpFilter, LocalReplyConfig, Rds, ResponseMapper,
                         http_connection_manager::{
                             ForwardClientCertDetails, PathWithEscapedSlashesAction, RouteSpecifier,
                             ServerHeaderTransformation, UpgradeConfig,
@@ -63,6 +66,20 @@ pub(crate) fn server(stat_prefix: &str, route: String, access_log: Vec<AccessLog
         stream_idle_timeout: seconds(0),
         ..Default::default()
     }
+}
+
+/// What is said instead of Envoy's own words where the filter holds: one line of text with command operators.
+pub(crate) fn local_reply(filter: AccessLogFilter, line: String) -> LocalReplyConfig {
+    let body = DataSource { specifier: Some(Specifier::InlineString(line + "\n")), ..Default::default() };
+    let mapper = ResponseMapper {
+        filter: Some(filter),
+        body_format_override: Some(SubstitutionFormatString {
+            format: Some(Format::TextFormatSource(body)),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    LocalReplyConfig { mappers: vec![mapper], ..Default::default() }
 }
 
 /// HTTP/1 as the peer wrote it: the case of headers, the reason phrase.

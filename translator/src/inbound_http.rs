@@ -8,14 +8,11 @@ use envoy_types::{
                 comparison_filter::Op,
             },
             common::mutation_rules::v3::{HeaderMutation, header_mutation::Action},
-            core::v3::{
-                DataSource, RuntimeUInt32, SubstitutionFormatString, TypedExtensionConfig, data_source::Specifier,
-                substitution_format_string::Format,
-            },
+            core::v3::{RuntimeUInt32, TypedExtensionConfig},
         },
         extensions::{
             filters::network::http_connection_manager::v3::{
-                HttpConnectionManager, LocalReplyConfig, ResponseMapper,
+                HttpConnectionManager, LocalReplyConfig,
                 http_connection_manager::{ForwardClientCertDetails, SetCurrentClientCertDetails},
             },
             http::early_header_mutation::header_mutation::v3::HeaderMutation as HeaderMutations,
@@ -86,14 +83,15 @@ const STEERING: &[&str] = &[
     "x-envoy-upstream-stream-duration-ms",
 ];
 
-/// The body of a 403: who, where, what, and what is missing. Only RBAC answers 403 here. Who has not proved its identity
-/// learns none either.
+/// The body of a 403: who, where, what, and what may be missing. Only RBAC answers 403 here, and it does not tell whether
+/// somebody admits the caller. Who has not proved its identity learns none either.
 fn refusal(key: &WorkloadKey, caller: Caller) -> LocalReplyConfig {
-    let what = "may not %REQ(:METHOD):32% %REQ(:PATH):256% on port %DOWNSTREAM_LOCAL_PORT%";
+    let what =
+        "may not %REQ(:METHOD):32% %REQ(:PATH):256% at %REQ(:AUTHORITY):128%, port %DOWNSTREAM_LOCAL_PORT% of the pod";
     let text = match caller {
         Caller::Known => format!(
-            "smidge: %DOWNSTREAM_PEER_URI_SAN% {what} of {}: \
-             no TrafficTarget in namespace {} with this source and destination permits it",
+            "smidge: %DOWNSTREAM_PEER_URI_SAN% {what} of {}: either no TrafficTarget in namespace {} has this caller \
+             among its sources and this destination, or none of the routes and ports of those that have fits the request",
             literal(&key.identity.to_string()),
             literal(&key.identity.namespace)
         ),
@@ -102,16 +100,7 @@ fn refusal(key: &WorkloadKey, caller: Caller) -> LocalReplyConfig {
              no IngressBackend permits it"
         ),
     };
-    let body = DataSource { specifier: Some(Specifier::InlineString(text)), ..Default::default() };
-    let mapper = ResponseMapper {
-        filter: Some(is_forbidden()),
-        body_format_override: Some(SubstitutionFormatString {
-            format: Some(Format::TextFormatSource(body)),
-            ..Default::default()
-        }),
-        ..Default::default()
-    };
-    LocalReplyConfig { mappers: vec![mapper], ..Default::default() }
+    http::local_reply(is_forbidden(), text)
 }
 
 fn is_forbidden() -> AccessLogFilter {

@@ -2,10 +2,15 @@
 
 use std::net::IpAddr;
 
-use envoy_types::pb::envoy::config::{
-    accesslog::v3::AccessLog,
-    listener::v3::{FilterChain, FilterChainMatch, Listener},
-    route::v3::{Route, VirtualHost, WeightedCluster, route_action::ClusterSpecifier, weighted_cluster::ClusterWeight},
+use envoy_types::pb::envoy::{
+    config::{
+        accesslog::v3::AccessLog,
+        listener::v3::{FilterChain, FilterChainMatch, Listener},
+        route::v3::{
+            Route, VirtualHost, WeightedCluster, route_action::ClusterSpecifier, weighted_cluster::ClusterWeight,
+        },
+    },
+    extensions::filters::network::http_connection_manager::v3::HttpConnectionManager,
 };
 use smidge_mesh::{self as mesh, HttpRoute, Protocol, ServiceName, ServicePort, Telemetry, WeightedBackend};
 use smidge_xds::Resource;
@@ -61,6 +66,13 @@ fn speaks(protocol: Protocol) -> (bool, bool) {
 /// The pods of a headless Service are meant one by one: no split spreads calls to them.
 fn is_direct(spec: &ServicePort) -> bool {
     !spec.direct.is_empty()
+}
+
+/// The body of a 503: which of the backends has no endpoints, since a split goes on sending it its share.
+fn nobody_there() -> String {
+    "smidge: no pod behind %UPSTREAM_CLUSTER_RAW% is ready (<namespace>/<service>/<port>, of a split its backend): \
+     look at that Service's EndpointSlices"
+        .to_owned()
 }
 
 /// The routes in their order, then what none matches: the Service's own endpoints.
@@ -146,7 +158,8 @@ impl Destination {
     fn http(&self) -> FilterChain {
         let logs = self.access_log().into_iter().chain([metrics::http(self.reporter())]).collect();
         let server = http::server(name::OUTBOUND, self.name.clone(), logs);
-        listener::chain(vec![http::network_filter(server)])
+        let local_reply_config = Some(http::local_reply(access_log::with_flag("UH"), nobody_there()));
+        listener::chain(vec![http::network_filter(HttpConnectionManager { local_reply_config, ..server })])
     }
 
     fn tcp(&self) -> FilterChain {

@@ -26,10 +26,13 @@ async fn without_a_target_nobody_gets_in(shop: &Shop) -> Result<()> {
     let body = answer["body"].as_str().unwrap_or_default();
     let named = [
         "spiffe://cluster.local/ns/routes/sa/thief",
-        "GET /books on port 8080",
+        "GET /books at ",
+        "port 8080 of the pod",
         "spiffe://cluster.local/ns/routes/sa/store",
         "no TrafficTarget in namespace routes",
+        "none of the routes and ports",
     ];
+    ensure!(body.ends_with('\n'), "a refusal is a line: {body:?}");
     for words in named {
         ensure!(body.contains(words), "the refusal does not say {words:?}: {body:?}");
     }
