@@ -3,7 +3,10 @@
 
 #![allow(clippy::unwrap_used, reason = "clippy knows tests by their attribute, not what they share")]
 
-use std::{collections::BTreeMap, convert::Infallible, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap, convert::Infallible, fs, net::SocketAddr, os::unix::fs::PermissionsExt, path::Path,
+    sync::Arc, time::Duration,
+};
 
 use anyhow::{Context, Result, ensure};
 use http_body_util::{BodyExt, Empty, Full, StreamBody, combinators::BoxBody};
@@ -19,8 +22,11 @@ use hyper_util::{
 use k8s_openapi::api::core::v1::Pod as PodObject;
 use serde_json::{Value, json};
 use smidge_e2e::{eventually, holds};
-use smidge_injector::{GRPC_PROBE_PORT, METRICS_PORT, Namespace, PROBE_PORT, READY_PORT, Settings, Verdict, inject};
-use smidge_sandbox::{Command, Pod, PodSpec, ROOT_UID, Sandbox, Sidecar, expand};
+use smidge_injector::{
+    ADMIN_PATH, GRPC_PROBE_PORT, METRICS_PORT, Namespace, PROBE_PORT, READY_PORT, Settings, Verdict, inject,
+};
+use smidge_sandbox::{Command, Error, Pod, PodSpec, ROOT_UID, Sandbox, Sidecar, expand};
+use tempfile::TempDir;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     task::JoinHandle,
@@ -60,10 +66,12 @@ fn injected() -> Value {
     pod
 }
 
-/// Its bootstrap without the control plane, which is another test's matter, and its redirect rules.
-fn sidecar(pod: &Value, ip: &str) -> (String, String) {
+/// Its bootstrap without the control plane, which is another test's matter, and its redirect rules. `admin` is the folder
+/// that it alone would mount.
+fn sidecar(pod: &Value, ip: &str, admin: &Path) -> (String, String) {
     let containers = &pod["spec"]["initContainers"];
     let bootstrap = expand(containers[1]["args"][1].as_str().unwrap(), &[("POD_IP", ip)]);
+    let bootstrap = bootstrap.replace(ADMIN_PATH, &admin.to_string_lossy());
     let mut bootstrap: Value = serde_json::from_str(&bootstrap).unwrap();
     bootstrap.as_object_mut().unwrap().remove("dynamic_resources");
     bootstrap["static_resources"]["clusters"].as_array_mut().unwrap().retain(|cluster| cluster["name"] != "xds");
@@ -74,11 +82,14 @@ struct Probed {
     app: Pod,
     kubelet: Pod,
     _sandbox: Sandbox,
+    _admin: TempDir,
 }
 
 async fn world(ips: [&str; 2]) -> Result<Probed> {
     let sandbox = Sandbox::new("probes")?;
-    let (bootstrap, rules) = sidecar(&injected(), ips[0]);
+    let admin = tempfile::tempdir()?;
+    fs::set_permissions(admin.path(), fs::Permissions::from_mode(0o777))?;
+    let (bootstrap, rules) = sidecar(&injected(), ips[0], admin.path());
     let sidecar = Sidecar { bootstrap: Some(bootstrap), ..Sidecar::new("default", Path::new("/none")) };
     let spec = |name: &str, ip: &str, sidecar| {
         Ok::<_, anyhow::Error>(PodSpec { name: name.into(), namespace: "test".into(), ips: vec![ip.parse()?], sidecar })
@@ -88,7 +99,7 @@ async fn world(ips: [&str; 2]) -> Result<Probed> {
     ensure!(output.status.success(), "{}", output.stderr);
     let kubelet = sandbox.pod(spec("kubelet", ips[1], None)?)?;
     app.wait_ready(READY).await?;
-    Ok(Probed { app, kubelet, _sandbox: sandbox })
+    Ok(Probed { app, kubelet, _sandbox: sandbox, _admin: admin })
 }
 
 impl Probed {
@@ -279,6 +290,12 @@ async fn and_nothing_else_is_to_be_had() -> Result<()> {
     ] {
         let status = world.ask(method, port, path, &[("host", "x")]).await?;
         ensure!(status == expected, "{method} {path} on {port}: {status}");
+    }
+    // From within, as an app would: Envoy's state can be read, and nothing be changed.
+    ensure!(world.app.admin("GET", "/stats").await?.contains("server.live"));
+    for (method, path) in [("POST", "/quitquitquit"), ("POST", "/stats"), ("GET", "/heap_dump"), ("GET", "/")] {
+        let answer = world.app.admin(method, path).await;
+        ensure!(matches!(answer, Err(Error::Admin { status: 404, .. })), "{method} {path}: {answer:?}");
     }
     let other = world.call(GRPC_PROBE_PORT, "/orders.Orders/List").await?;
     ensure!(other.as_deref() == Some("12"), "another method: {other:?}");

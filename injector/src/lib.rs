@@ -24,8 +24,12 @@ pub use trust::{
 pub const OUTBOUND_PORT: u16 = 15001;
 /// Where the redirected inbound connections arrive.
 pub const INBOUND_PORT: u16 = 15006;
-/// Envoy's admin interface, on loopback.
+/// Envoy's admin interface on loopback; in a cluster what of it is for reading.
 pub const ADMIN_PORT: u16 = 15000;
+/// The volume that only the sidecar mounts, at [`ADMIN_PATH`]: its admin interface is a socket there, which no app can reach.
+pub const ADMIN_VOLUME: &str = "smidge-admin";
+/// Where the sidecar has the folder of its admin interface's socket.
+pub const ADMIN_PATH: &str = "/run/smidge-admin";
 /// The user that Envoy runs as; its own connections are not redirected to it again.
 pub const PROXY_UID: u32 = 1337;
 /// The mark (DSCP) of Envoy's own calls to its app, which are not redirected; the translator's cluster `inbound` sets it.

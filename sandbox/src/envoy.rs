@@ -72,7 +72,7 @@ pub(crate) fn start(pod: &Pod, sidecar: &Sidecar) -> Result<Process, Error> {
         .arg("--config-path")
         .arg(file)
         // Hot restart shares memory by a number that all Envoys of a machine would have to agree on.
-        .args(["--disable-hot-restart", "--concurrency", "1"])
+        .args(["--disable-hot-restart", "--concurrency", "1", "--file-flush-interval-msec", "1000"])
         .args(&sidecar.args)
         .uid(PROXY_UID);
     pod.spawn(&command)

@@ -93,6 +93,28 @@ async fn callers_are_judged_by_their_certificate_alone() -> Result<()> {
     Ok(())
 }
 
+/// All containers of a pod share loopback: what an app could change there of its Envoy, it could undo its pod's policy by.
+#[tokio::test]
+async fn an_app_can_read_its_envoys_state_and_change_nothing() -> Result<()> {
+    let shop = Shop::open("admin").await?;
+    shop.deploy(&["web", "client"]).await?;
+    shop.allow("client", "web").await?;
+    shop.answered("client", &["web:80"], 200).await?;
+    for (method, path, status) in [
+        ("POST", "/quitquitquit", 404),
+        ("POST", "/drain_listeners", 404),
+        ("POST", "/stats", 404),
+        ("GET", "/quitquitquit", 404),
+        ("GET", "/stats", 200),
+        ("GET", "/config_dump", 200),
+    ] {
+        let address = "127.0.0.1:15000";
+        let answer = shop.run("client", &["call", address, path, "--method", method]).await?;
+        ensure!(answer["status"] == status, "{method} {path}: {answer}");
+    }
+    shop.answered("client", &["web:80"], 200).await.map(drop)
+}
+
 /// A pod outside the mesh with the sidecar of a meshed one, but a token and a node id that the test chooses.
 struct Impostor<'a> {
     shop: &'a Shop,
@@ -109,7 +131,7 @@ impl<'a> Impostor<'a> {
         let place = arguments.iter().position(|argument| argument == "--service-node").context("no node id")?;
         arguments[place + 1] = json!(node_id);
         let mounts = proxy["volumeMounts"].as_array_mut().context("no volume")?;
-        mounts.retain(|mount| mount["name"] == "smidge");
+        mounts.retain(|mount| mount["name"].as_str().is_some_and(|name| name.starts_with("smidge")));
         let sources = json!([{"secret": {"name": name}}, {"configMap": {"name": "smidge-trust"}}]);
         let pod = json!({
             "apiVersion": "v1", "kind": "Pod",
@@ -120,7 +142,10 @@ impl<'a> Impostor<'a> {
                 "initContainers": [proxy],
                 "containers": [{"name": "app", "image": Node::image("testapp"), "imagePullPolicy": "IfNotPresent",
                     "command": ["sleep", "3600"]}],
-                "volumes": [{"name": "smidge", "projected": {"sources": sources}}],
+                "volumes": [
+                    {"name": "smidge", "projected": {"sources": sources}},
+                    {"name": "smidge-admin", "emptyDir": {"medium": "Memory"}},
+                ],
             },
         });
         shop.apply(&pod.to_string()).await?;

@@ -17,6 +17,11 @@ pub(super) fn address(address: &str, port: u16) -> Value {
     json!({"socket_address": {"address": address, "port_value": port}})
 }
 
+/// All addresses of either family.
+pub(super) fn everywhere(port: u16) -> Value {
+    json!({"socket_address": {"address": "::", "port_value": port, "ipv4_compat": true}})
+}
+
 /// The endpoints of a cluster that has one.
 pub(super) fn endpoint(cluster: &str, address: &Value) -> Value {
     json!({
@@ -31,8 +36,8 @@ pub(super) fn protocol(options: Value) -> Value {
     json!({NAME: typed(NAME, options)})
 }
 
-/// A listener on all addresses of either family, which lets through what its routes name and nothing else.
-pub(super) fn http_listener(name: &str, port: u16, http_filters: Vec<Value>, routes: &[Value]) -> Value {
+/// A listener that lets through what its routes name and nothing else.
+pub(super) fn http_listener(name: &str, address: &Value, http_filters: Vec<Value>, routes: &[Value]) -> Value {
     let router = extension(
         "envoy.filters.http.router",
         "envoy.extensions.filters.http.router.v3.Router",
@@ -59,7 +64,7 @@ pub(super) fn http_listener(name: &str, port: u16, http_filters: Vec<Value>, rou
     );
     json!({
         "name": name,
-        "address": {"socket_address": {"address": "::", "port_value": port, "ipv4_compat": true}},
+        "address": address,
         "per_connection_buffer_limit_bytes": 32768,
         "filter_chains": [{"filters": [filter]}],
     })

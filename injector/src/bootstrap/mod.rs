@@ -25,7 +25,7 @@ pub struct Bootstrap {
 
 /// The bootstrap of a proxy beside its control plane as JSON, to be given to `envoy -c`.
 pub fn bootstrap(of: &Bootstrap) -> String {
-    let mut bootstrap = common(of.admin_port);
+    let mut bootstrap = common(&envoy::address("127.0.0.1", of.admin_port));
     bootstrap["node"] = json!({"id": of.node, "cluster": of.cluster});
     bootstrap["dynamic_resources"] = dynamic_resources(json!({"ads": {}, "resource_api_version": "V3"}));
     bootstrap["static_resources"] = json!({"clusters": [control_plane(of)]});
@@ -33,9 +33,9 @@ pub fn bootstrap(of: &Bootstrap) -> String {
 }
 
 /// What every proxy starts with.
-fn common(admin_port: u16) -> Value {
+fn common(admin: &Value) -> Value {
     json!({
-        "admin": {"address": envoy::address("127.0.0.1", admin_port)},
+        "admin": {"address": admin},
         // Statistics of what is never called cost nothing.
         "deferred_stat_options": {"enable_deferred_creation_stats": true},
         "stats_config": {"histogram_bucket_settings": [durations()]},

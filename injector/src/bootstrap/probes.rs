@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::envoy::{address, endpoint, exactly, extension, http_listener, protocol};
+use super::envoy::{address, endpoint, everywhere, exactly, extension, http_listener, protocol};
 use crate::{
     APP_DSCP, PROBE_PORT,
     probe::{POD_IP, Probe, Target, grpc_ports, literal},
@@ -36,7 +36,7 @@ fn http(probes: &[Probe]) -> Option<Value> {
     let routes: Vec<_> = probes.iter().filter_map(http_route).collect();
     let checks: Vec<_> = probes.iter().filter_map(tcp_answer).collect();
     let needed = !routes.is_empty() || !checks.is_empty();
-    needed.then(|| http_listener("probes", PROBE_PORT, checks, &routes))
+    needed.then(|| http_listener("probes", &everywhere(PROBE_PORT), checks, &routes))
 }
 
 /// From the probe's own path on our port to what its author wrote.
@@ -88,7 +88,7 @@ fn grpc_listener(probes: &[Probe], port: u16, ours: u16) -> Value {
             "idle_timeout": format!("{}s", timeout.unwrap_or(1)),
         },
     });
-    http_listener(&format!("probes/grpc/{port}"), ours, Vec::new(), &[route])
+    http_listener(&format!("probes/grpc/{port}"), &everywhere(ours), Vec::new(), &[route])
 }
 
 fn cluster<'a>(name: &str, target: &Target, probes: impl Iterator<Item = &'a Probe>) -> Value {

@@ -5,36 +5,58 @@ use serde_json::{Value, json};
 
 use super::{
     common, dynamic_resources,
-    envoy::{address, endpoint, exactly, extension, http_listener, protocol, typed},
+    envoy::{address, endpoint, everywhere, exactly, extension, http_listener, protocol, typed},
     probes, xds_protocol,
 };
 use crate::{
-    ADMIN_PORT, METRICS_PATH, METRICS_PORT, READY_PORT, Settings, XDS_PORT,
+    ADMIN_PATH, ADMIN_PORT, METRICS_PATH, METRICS_PORT, READY_PORT, Settings, XDS_PORT,
     probe::Probe,
     trust::{self, path},
 };
 
 const TLS: &str = "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext";
-/// Where the listeners for Prometheus and the kubelet find Envoy's own admin interface.
+/// Where the listeners for Prometheus, the kubelet and those who look for a fault find Envoy's own admin interface.
 const ADMIN: &str = "admin";
+/// What of the admin interface can be read at [`ADMIN_PORT`] on loopback (`kubectl port-forward`). An app in the pod
+/// reaches that too, so nothing that changes Envoy is among it.
+const READABLE: [&str; 9] = [
+    "/certs",
+    "/clusters",
+    "/config_dump",
+    "/init_dump",
+    "/listeners",
+    "/ready",
+    "/server_info",
+    "/stats",
+    METRICS_PATH,
+];
 
 /// The bootstrap as JSON on one line.
 pub(crate) fn sidecar_bootstrap(settings: &Settings, probes: &[Probe]) -> String {
-    let mut bootstrap = common(ADMIN_PORT);
+    let mut bootstrap = common(&socket());
     // Without a configuration it is not ready, however long that takes: ready would mean open.
     let source = json!({"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"});
     bootstrap["dynamic_resources"] = dynamic_resources(source);
-    let own = [admin_listener("metrics", METRICS_PORT, METRICS_PATH), admin_listener("ready", READY_PORT, "/ready")];
+    let own = [
+        admin_listener("metrics", &everywhere(METRICS_PORT), &[METRICS_PATH]),
+        admin_listener("ready", &everywhere(READY_PORT), &["/ready"]),
+        admin_listener(ADMIN, &address("127.0.0.1", ADMIN_PORT), &READABLE),
+    ];
     let listeners = [own.to_vec(), probes::listeners(probes)].concat();
     let clusters = [vec![control_plane(&settings.xds_name()), admin()], probes::clusters(probes)].concat();
     bootstrap["static_resources"] = json!({"listeners": listeners, "clusters": clusters});
     bootstrap.to_string()
 }
 
-/// One path of the admin interface, for reading, on a port of its own.
-fn admin_listener(name: &str, port: u16, path: &str) -> Value {
-    let route = json!({"match": exactly("GET", path), "route": {"cluster": ADMIN, "timeout": "30s"}});
-    http_listener(name, port, Vec::new(), &[route])
+/// Some paths of the admin interface, for reading.
+fn admin_listener(name: &str, address: &Value, paths: &[&str]) -> Value {
+    let route = |path: &&str| json!({"match": exactly("GET", path), "route": {"cluster": ADMIN, "timeout": "30s"}});
+    http_listener(name, address, Vec::new(), &paths.iter().map(route).collect::<Vec<_>>())
+}
+
+/// Not on loopback, which all containers of the pod share: whoever reaches the admin interface can end Envoy.
+fn socket() -> Value {
+    json!({"pipe": {"path": format!("{ADMIN_PATH}/socket"), "mode": 0o600}})
 }
 
 fn admin() -> Value {
@@ -42,7 +64,7 @@ fn admin() -> Value {
         "name": ADMIN,
         "type": "STATIC",
         "connect_timeout": "1s",
-        "load_assignment": endpoint(ADMIN, &address("127.0.0.1", ADMIN_PORT)),
+        "load_assignment": endpoint(ADMIN, &socket()),
     })
 }
 

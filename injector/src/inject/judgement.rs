@@ -1,11 +1,11 @@
 //! What a pod of the mesh must not have, and what its author should know.
 
-use k8s_openapi::api::core::v1::{Container, ContainerPort, PodSpec};
+use k8s_openapi::api::core::v1::{Container, ContainerPort, PodSpec, Volume};
 
 use super::Namespace;
 use crate::{
-    ADMIN_PORT, INBOUND_PORT, METRICS_PORT, OUTBOUND_PORT, PROXY_UID, PodSecurityMode, pod_security, probe::is_ours,
-    trust::VOLUME,
+    ADMIN_PORT, ADMIN_VOLUME, INBOUND_PORT, METRICS_PORT, OUTBOUND_PORT, PROXY_UID, PodSecurityMode, pod_security,
+    probe::is_ours, trust::VOLUME,
 };
 
 /// The containers that are not ours.
@@ -58,11 +58,15 @@ fn opens_network(capability: &str) -> bool {
     ["ALL", "NET_ADMIN"].contains(&name.strip_prefix("CAP_").unwrap_or(&name))
 }
 
-/// Why the sidecar's volume cannot be added.
+/// Why the sidecar's volumes cannot be added.
 pub(super) fn volume_taken(spec: &PodSpec) -> Option<String> {
-    let mut volumes = spec.volumes.iter().flatten().filter(|volume| volume.name == VOLUME);
-    let taken = volumes.any(|volume| volume.projected.is_none());
-    taken.then(|| format!("the pod has a volume {VOLUME} of its own, the name of the sidecar's: rename it"))
+    let is_not_ours = |volume: &&Volume| match volume.name.as_str() {
+        VOLUME => volume.projected.is_none(),
+        ADMIN_VOLUME => volume.empty_dir.is_none(),
+        _ => false,
+    };
+    let taken = spec.volumes.iter().flatten().find(is_not_ours)?;
+    Some(format!("the pod has a volume {} of its own, the name of the sidecar's: rename it", taken.name))
 }
 
 /// What will not be as its author thinks. `ours` are the ports that Envoy takes for probes.

@@ -26,7 +26,6 @@ use crate::{
     METRICS_PATH, METRICS_PORT, PROBE_PORT, PROXY, READY_PORT, REDIRECT, Resources, Settings,
     bootstrap::sidecar_bootstrap,
     probe::{Found, Probe, Remembered, Target, grpc_ports, is_ours, probes},
-    trust::VOLUME,
 };
 
 /// The annotation that keeps what the authors of rewritten probes wrote.
@@ -139,7 +138,7 @@ impl Sidecar {
         annotate(&mut edits, pod, &self.annotations(pod));
         self.rewrite_probes(&mut edits);
         sleep_before_stop(&mut edits, settings.pre_stop_seconds, spec);
-        add_volume(&mut edits, settings, spec);
+        add_volumes(&mut edits, settings, spec);
         self.add_containers(&mut edits, settings, spec);
         if edits.is_empty() { Verdict::Unchanged } else { Verdict::Patched(edits.into_patch()) }
     }
@@ -258,11 +257,11 @@ fn sleep_before_stop(edits: &mut Edits, seconds: u16, spec: &PodSpec) {
 }
 
 /// One that is there stays as it is, also where new pods would have the roots from elsewhere now.
-fn add_volume(edits: &mut Edits, settings: &Settings, spec: &PodSpec) {
-    match &spec.volumes {
-        None => edits.add(&["spec", "volumes"], json!([sidecar::volume(settings)])),
-        Some(volumes) if volumes.iter().any(|volume| volume.name == VOLUME) => {}
-        Some(_) => edits.add(&["spec", "volumes", "-"], sidecar::volume(settings)),
+fn add_volumes(edits: &mut Edits, settings: &Settings, spec: &PodSpec) {
+    let ours = sidecar::volumes(settings);
+    let Some(present) = &spec.volumes else { return edits.add(&["spec", "volumes"], json!(ours)) };
+    for volume in ours.into_iter().filter(|ours| !present.iter().any(|there| ours["name"] == there.name.as_str())) {
+        edits.add(&["spec", "volumes", "-"], volume);
     }
 }
 
