@@ -8,7 +8,7 @@ use std::{
 };
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
-use smidge_injector::Settings;
+use smidge_injector::{CONTROL_PLANE as NAMESPACE, Settings};
 use smidge_operator::{
     PlaneConfig, Socket,
     cluster::{Secure, WebhookConfig},
@@ -56,6 +56,15 @@ enum Command {
 enum Rotate {
     /// Make a new root and retire the old one, without a failed request; shows the progress until it is done
     Root(RotateRoot),
+    /// Say how far a rotation is, and what it waits for
+    Status(RotateStatus),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct RotateStatus {
+    /// The control plane's namespace
+    #[arg(short, long, value_name = "NAMESPACE", default_value = NAMESPACE)]
+    pub(crate) namespace: String,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -214,6 +223,9 @@ pub(crate) struct Uninstall {
     /// Delete the CRDs too, and with them every SMI object of the cluster
     #[arg(long)]
     pub(crate) crds: bool,
+    /// How long to wait until everything is gone
+    #[arg(long, value_name = "TIME", default_value = "120s", value_parser = parse_duration)]
+    pub(crate) timeout: Duration,
 }
 
 impl Args {
@@ -228,6 +240,7 @@ impl Args {
             Command::Uninstall(uninstall) => cluster::uninstall(&uninstall),
             Command::Check => cluster::check_it(),
             Command::Rotate(Rotate::Root(args)) => rotate::root(&args),
+            Command::Rotate(Rotate::Status(args)) => rotate::status(&args),
             Command::Crds => crds::run(),
             Command::Version => {
                 println!("smidge {}", env!("CARGO_PKG_VERSION"));
@@ -243,9 +256,6 @@ impl Plane {
         PlaneConfig { socket, state: self.state.clone(), certificate_lifetime: self.certificate_lifetime }
     }
 }
-
-/// The control plane's namespace: where this pod is, unless it is none.
-pub(crate) const NAMESPACE: &str = "smidge-system";
 
 /// The value of an environment variable, if it has one.
 fn environment(name: &str) -> Option<String> {

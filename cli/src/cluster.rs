@@ -4,7 +4,7 @@ use std::{io::Write, process::ExitCode};
 
 use anyhow::Context;
 use smidge_installer::{
-    Options, Progress, Removal,
+    Options, Progress, Removal, Removing,
     check::{Verdict, check},
     install, objects, remove,
 };
@@ -40,8 +40,10 @@ pub(crate) fn uninstall(args: &Uninstall) -> anyhow::Result<ExitCode> {
     let objects = objects(&Options::default())?;
     runtime()?.block_on(async {
         let (client, _) = connect().await?;
-        remove(&client, &objects, args.crds, |removal| match removal {
+        let how = Removing { with_crds: args.crds, patience: args.timeout };
+        remove(&client, &objects, how, |removal| match removal {
             Removal::Deleted(what) => println!("✓ deleted {what}"),
+            Removal::Terminating(what) => println!("… waiting until {what} is gone (Terminating)"),
             Removal::Absent(what) => println!("✓ not there {what}"),
             Removal::Kept(what) => println!("• kept {what} (and its objects; --crds deletes them)"),
         })

@@ -4,11 +4,11 @@ use std::{process::ExitCode, time::Duration};
 
 use smidge_operator::{
     cluster::connect,
-    custody::{request_rotation, rotation},
+    custody::{RotationStatus, request_rotation, rotation, rotation_status},
     identity::roots::Phase,
 };
 
-use crate::args::RotateRoot;
+use crate::args::{RotateRoot, RotateStatus};
 
 /// How often it looks how far the rotation is.
 const LOOK: Duration = Duration::from_millis(500);
@@ -27,7 +27,7 @@ pub(crate) fn root(args: &RotateRoot) -> anyhow::Result<ExitCode> {
         let (client, _) = connect().await?;
         let request = request_rotation(client.clone(), &args.namespace).await?;
         if args.no_wait {
-            println!("✓ {}; the same command without --no-wait shows how it goes on", STEPS[0].0);
+            println!("✓ {}; `smidge rotate status` shows how it goes on", STEPS[0].0);
             return Ok(ExitCode::SUCCESS);
         }
         let mut shown = show(0..1);
@@ -38,6 +38,30 @@ pub(crate) fn root(args: &RotateRoot) -> anyhow::Result<ExitCode> {
         }
         Ok(ExitCode::SUCCESS)
     })
+}
+
+pub(crate) fn status(args: &RotateStatus) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let (client, _) = connect().await?;
+        print!("{}", shown(&rotation_status(client, &args.namespace).await?));
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+fn shown(status: &RotationStatus) -> String {
+    let waits: String = status.waits.iter().map(|what| format!("… waiting for {what}\n")).collect();
+    let begun = status.begun.as_deref().unwrap_or("(no time)");
+    let step = |done: &str, since| format!("rotation asked for at {begun}\n✓ since {since:.0}: {done}\n{waits}");
+    match (status.phase, &status.asked, &status.begun) {
+        (Phase::Introduced { since }, ..) => step(STEPS[1].0, since),
+        (Phase::Signing { since }, ..) => step(STEPS[2].0, since),
+        (Phase::Settled, Some(asked), _) => format!("rotation asked for at {asked}\n… waiting for the leader\n"),
+        (Phase::Settled, None, Some(begun)) => {
+            format!("no rotation is under way; the one asked for at {begun} is done\n")
+        }
+        (Phase::Settled, None, None) => "no rotation is under way, and there has been none\n".to_owned(),
+    }
 }
 
 /// How many of the steps are done.
@@ -58,4 +82,26 @@ fn show(steps: std::ops::Range<usize>) -> usize {
         println!("… waiting {next}");
     }
     end
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_says_the_step_and_what_it_waits_for() {
+        let since = "2027-01-15T08:00:00Z".parse().unwrap();
+        let status = |phase, begun: Option<&str>, asked: Option<&str>, waits: &[&str]| {
+            let owned = |text: Option<&str>| text.map(str::to_owned);
+            let waits = waits.iter().map(|text| (*text).to_owned()).collect();
+            shown(&RotationStatus { phase, begun: owned(begun), asked: owned(asked), waits })
+        };
+        let expected = "rotation asked for at T\n✓ since 2027-01-15T08:00:00Z: the new root signs; the old one is still \
+                        trusted\n… waiting for 2 proxies\n… waiting for the kubelets\n";
+        let signing = Phase::Signing { since };
+        assert_eq!(status(signing, Some("T"), None, &["2 proxies", "the kubelets"]), expected);
+        assert!(status(Phase::Settled, None, Some("T"), &[]).contains("waiting for the leader"));
+        assert!(status(Phase::Settled, Some("T"), None, &[]).contains("the one asked for at T is done"));
+        assert!(status(Phase::Settled, None, None, &[]).contains("there has been none"));
+    }
 }

@@ -12,6 +12,14 @@ fn smidge(api: &ApiServer, arguments: &[&str]) -> Result<Output> {
     command.output().context("smidge")
 }
 
+const ALONE: &str = "{apiVersion: v1, kind: Pod, metadata: {name: alone, namespace: joins}, \
+                     spec: {containers: [{name: a, image: a}]}}";
+const BROKEN: &str = "{apiVersion: access.smi-spec.io/v1alpha3, kind: TrafficTarget, metadata: {name: web, namespace: joins}, \
+                      spec: {destination: {kind: ServiceAccount, name: web}, sources: [{kind: ServiceAccount, name: web}], \
+                      rules: [{kind: HTTPRouteGroup, name: none}]}}";
+const ROUTE_NOT_FOUND: &str = r#"{"status": {"conditions": [{"type": "ResolvedRefs", "status": "False", "reason": "RouteNotFound",
+    "message": "HTTPRouteGroup/joins/none does not exist", "lastTransitionTime": "2026-01-01T00:00:00Z"}]}}"#;
+
 /// What it printed, with its exit code as expected.
 fn told(output: &Output, code: i32) -> Result<String> {
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -52,12 +60,45 @@ async fn onto_a_cluster_and_off_it() -> Result<()> {
 
     let trust = "{apiVersion: v1, kind: ConfigMap, metadata: {name: smidge-trust, namespace: joins, labels: {app.kubernetes.io/managed-by: smidge}}}";
     api.apply(trust).await?;
-    let removed = told(&smidge(&api, &["uninstall"])?, 0)?;
+    it_goes_and_says_what_stays(&api).await
+}
+
+/// Nobody here ends a namespace that is being deleted, so it is waited for until the test does.
+async fn it_goes_and_says_what_stays(api: &ApiServer) -> Result<()> {
+    let removed = smidge(api, &["uninstall", "--timeout", "1s"])?;
+    let late = String::from_utf8_lossy(&removed.stderr).into_owned();
+    ensure!(
+        late.contains("Namespace smidge-system (Terminating: waits for kubernetes) is still there after 1 s"),
+        "{late}"
+    );
+    let removed = told(&removed, 1)?;
     finds(&removed, "✓ deleted ConfigMap smidge-trust in joins")?;
     finds(&removed, "✓ deleted MutatingWebhookConfiguration smidge-injector")?;
+    finds(&removed, "… waiting until Namespace smidge-system is gone (Terminating)")?;
     finds(&removed, "• kept CustomResourceDefinition trafficsplits.split.smi-spec.io")?;
-    finds(&told(&smidge(&api, &["uninstall", "--crds"])?, 0)?, "✓ deleted CustomResourceDefinition")?;
-    Ok(())
+
+    end_namespace(api, "smidge-system").await?;
+    let again = told(&smidge(api, &["uninstall"])?, 0)?;
+    finds(&again, "✓ not there Namespace smidge-system")?;
+    let rotated = smidge(api, &["rotate", "root"])?;
+    let why = String::from_utf8_lossy(&rotated.stderr).into_owned();
+    ensure!(!rotated.status.success() && why.contains("the control plane is not installed (smidge check"), "{why}");
+
+    let all = told(&smidge(api, &["uninstall", "--crds"])?, 0)?;
+    finds(&all, "✓ deleted CustomResourceDefinition trafficsplits.split.smi-spec.io")?;
+    ensure!(api.kubectl(&["get", "crds", "-o", "name"]).await?.is_empty(), "they are not gone yet");
+    finds(&told(&smidge(api, &["uninstall", "--crds"])?, 0)?, "✓ not there CustomResourceDefinition trafficsplits")
+}
+
+/// What the controller of namespaces does at last.
+async fn end_namespace(api: &ApiServer, name: &str) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("namespace.json");
+    let body = serde_json::json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}, "spec": {"finalizers": []}});
+    std::fs::write(&file, body.to_string())?;
+    let path = format!("/api/v1/namespaces/{name}/finalize");
+    let file = file.to_str().context("the folder's path is not UTF-8")?;
+    api.kubectl(&["replace", "--raw", &path, "-f", file]).await.map(drop)
 }
 
 /// Nobody runs the Deployment's pods here, so every check that needs them says what is wrong.
@@ -70,11 +111,34 @@ async fn the_control_plane_is_missed(api: &ApiServer) -> Result<()> {
     api.apply(config).await?;
     let wishing = told(&smidge(api, &["check"])?, 1)?;
     finds(&wishing, "! ClusterTrustBundle smidge-trust has the mesh's roots: it is not there")?;
+    // Before the label: nobody answers for the webhook here.
+    api.kubectl(&["create", "namespace", "joins"]).await?;
+    api.apply(ALONE).await?;
     let labels = [("smidge.dev/inject", "enabled"), ("pod-security.kubernetes.io/enforce", "restricted")];
     api.apply(&objects::namespace("joins", &labels).to_string()).await?;
     api.kubectl(&["create", "namespace", "typo"]).await?;
     api.kubectl(&["label", "namespace", "typo", "smidge.dev/inject=true"]).await?;
+    api.apply(BROKEN).await?;
+    api.kubectl(&[
+        "patch",
+        "-n",
+        "joins",
+        "traffictarget/web",
+        "--subresource=status",
+        "--type=merge",
+        "-p",
+        ROUTE_NOT_FOUND,
+    ])
+    .await?;
     let after = told(&smidge(api, &["check"])?, 1)?;
+    finds(
+        &after,
+        "! TrafficTarget joins/web ResolvedRefs=False RouteNotFound: HTTPRouteGroup/joins/none does not exist",
+    )?;
+    finds(
+        &after,
+        "! every pod of joins that should have a sidecar has one: alone were created before: alone have no controller",
+    )?;
     finds(&after, "✗ smidge.dev/inject=true of namespace typo: it is taken for none: write one of enabled, disabled")?;
     finds(&after, "✗ 0 of 2 replicas of the control plane are available")?;
     finds(&after, "✗ the leader is nobody")?;

@@ -88,5 +88,13 @@ async fn it_is_written_once_the_api_server_has_such_kept_true_and_rotated() -> R
     let edit = json!({"spec": {"trustBundle": old}}).to_string();
     world.api.kubectl(&[&["patch"], &BUNDLE[..], &["--type=merge", "-p", &edit]].concat()).await?;
     ensure!(agreed(&world).await? == new, "the old root is trusted again");
+
+    // Nobody here ends the control plane's namespace, so it says that this is still there; the roots are gone by then.
+    world.stop_operator().await?;
+    let mut uninstall = Command::new(beside_this_test("smidge")?);
+    uninstall.args(["uninstall", "--timeout", "1s"]).env("KUBECONFIG", world.api.kubeconfig());
+    let told = String::from_utf8_lossy(&uninstall.kill_on_drop(true).output().await?.stdout).into_owned();
+    ensure!(told.contains("✓ deleted ClusterTrustBundle smidge-trust"), "{told}");
+    ensure!(bundle(&world).await.is_err(), "it is still there");
     Ok(())
 }

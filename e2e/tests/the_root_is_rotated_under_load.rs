@@ -1,6 +1,6 @@
 //! A new root on real Envoys under load: each step of the rotation waits for those who have to follow, and nobody notices.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, process::Output};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -28,8 +28,7 @@ async fn a_new_root_replaces_the_old_one_without_a_failed_request() -> Result<()
 
     let load = buyer.start(&["load", &web, "--rate", "100"])?;
     let held = buyer.start(&["hold", &echo])?;
-    let mut again = asked_twice(&world).await?;
-    let rotated = again.output();
+    let rotated = followed(&world, asked_twice(&world).await?);
     let kubelet = async {
         loop {
             for pod in ["buyer", "store"] {
@@ -88,6 +87,27 @@ async fn asked_twice(world: &World) -> Result<Command> {
     let asked = rotate()?.arg("--no-wait").output().await?;
     ensure!(asked.status.success(), "{}", String::from_utf8_lossy(&asked.stderr));
     rotate()
+}
+
+/// What a rotation that is under way is told as, and what `again` says once it is done.
+async fn followed(world: &World, mut again: Command) -> Result<Output> {
+    the_step_is_told(world).await?;
+    Ok(again.output().await?)
+}
+
+/// While it is under way whoever asks hears how far it is, and what it waits for.
+async fn the_step_is_told(world: &World) -> Result<()> {
+    eventually("a word on the rotation", WITHIN, async || {
+        let mut status = Command::new(beside_this_test("smidge")?);
+        status.args(["rotate", "status", "--namespace", CONTROL_PLANE]).env("KUBECONFIG", world.api.kubeconfig());
+        let told = String::from_utf8_lossy(&status.kill_on_drop(true).output().await?.stdout).into_owned();
+        holds(told.contains("✓ since 2") && told.contains("\n… waiting for "), || told)
+    })
+    .await?;
+    let metrics = world.metrics().await?;
+    let step = ["smidge_root_rotation_step 1\n", "smidge_root_rotation_step 2\n"];
+    ensure!(step.iter().any(|step| metrics.contains(step)), "{metrics}");
+    Ok(())
 }
 
 /// The serial number of the certificate that a pod's Envoy uses now.

@@ -14,7 +14,7 @@ pub use inject::{Misspelt, Namespace, Outcome, Verdict, bypass, inject, is_exemp
 pub use pod_security::{PodSecurityConflict, PodSecurityMode, pod_security};
 pub use redirect::{Redirect, redirect_rules};
 pub use resources::Resources;
-pub use settings::{CONTROL_PLANE, Settings, XDS_SERVICE};
+pub use settings::{CONTROL_PLANE, PROXY_IMAGE, Settings, XDS_SERVICE};
 pub use trust::{
     CLUSTER_TRUST_BUNDLE, TOKEN, TOKEN_AUDIENCE, TOKEN_SECONDS, TRUST_BUNDLE, TRUST_CONFIG_MAP, TrustFrom, VOLUME,
     VOLUME_PATH, trust_files,

@@ -13,14 +13,14 @@ pub struct Resources {
     pub memory_limit: Option<String>,
 }
 
-impl Default for Resources {
-    fn default() -> Self {
-        let some = |quantity: &str| Some(quantity.to_owned());
+impl From<&smidge_crds::smidge::v1alpha1::Resources> for Resources {
+    fn from(asked: &smidge_crds::smidge::v1alpha1::Resources) -> Self {
+        let (requests, limits) = (asked.requests.clone(), asked.limits.clone());
         Self {
-            cpu_request: some("100m"),
-            cpu_limit: some("2"),
-            memory_request: some("128Mi"),
-            memory_limit: some("1Gi"),
+            cpu_request: requests.cpu,
+            cpu_limit: limits.cpu,
+            memory_request: requests.memory,
+            memory_limit: limits.memory,
         }
     }
 }
@@ -99,7 +99,8 @@ mod tests {
     #[test]
     fn a_thread_for_each_core_of_the_limit_that_is_begun() {
         for (limit, expected) in [(Some("100m"), 1), (Some("1"), 1), (Some("1001m"), 2), (Some("0"), 1), (None, 2)] {
-            let resources = Resources { cpu_limit: limit.map(str::to_owned), ..Resources::default() };
+            let cpu_limit = limit.map(str::to_owned);
+            let resources = Resources { cpu_request: None, cpu_limit, memory_request: None, memory_limit: None };
             assert_eq!(resources.concurrency(), expected, "{limit:?}");
         }
     }

@@ -1,9 +1,14 @@
 //! What the mesh's owner decides about injection; the operator fills it from MeshConfig and its own surroundings.
 
+use smidge_crds::smidge::v1alpha1::Sidecar;
+
 use crate::{Resources, TrustFrom};
 
 /// The control plane's namespace, unless it says otherwise of itself.
 pub const CONTROL_PLANE: &str = "smidge-system";
+
+/// The image of Envoy that the control plane is installed with.
+pub const PROXY_IMAGE: &str = "envoyproxy/envoy:distroless-v1.40.0";
 
 /// How sidecars are made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,16 +33,18 @@ pub struct Settings {
     pub trust_from: TrustFrom,
 }
 
+/// As without a MeshConfig.
 impl Default for Settings {
     fn default() -> Self {
+        let sidecar = Sidecar::default();
         Self {
             control_plane: CONTROL_PLANE.to_owned(),
-            proxy_image: "envoyproxy/envoy:v1.40.0".to_owned(),
+            proxy_image: PROXY_IMAGE.to_owned(),
             redirect_image: concat!("smidge-redirect:", env!("CARGO_PKG_VERSION")).to_owned(),
             image_pull_policy: None,
-            resources: Resources::default(),
-            log_level: "warning".to_owned(),
-            pre_stop_seconds: 5,
+            resources: Resources::from(&sidecar.resources),
+            log_level: sidecar.log_level.as_str().to_owned(),
+            pre_stop_seconds: sidecar.pre_stop_seconds,
             allow_bypass: false,
             trust_from: TrustFrom::ConfigMap,
         }

@@ -19,7 +19,7 @@ use crate::{Error, NAMESPACE, OPERATOR, manifests::is_of_kind, refused};
 const FIELD_MANAGER: &str = "smidge-install";
 
 /// Between two looks at something that offers no watch worth opening.
-const LOOK_AGAIN: Duration = Duration::from_millis(500);
+pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 /// What an installation tells while it goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]

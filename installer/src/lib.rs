@@ -14,16 +14,11 @@ mod remove;
 
 pub use apply::{Progress, install};
 pub use manifests::{Options, objects};
-pub use remove::{Removal, remove};
-
-/// The control plane's namespace.
-pub const NAMESPACE: &str = "smidge-system";
+pub use remove::{Removal, Removing, remove};
+pub use smidge_injector::CONTROL_PLANE as NAMESPACE;
 
 /// The name of the control plane's Deployment, account, role and policies.
 pub const OPERATOR: &str = "smidge-operator";
-
-/// The webhook configuration by which pods join.
-pub const INJECTOR: &str = "smidge-injector";
 
 /// Why the cluster is not as it should be.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +43,14 @@ pub enum Error {
     #[error("{what} after {seconds} s; `smidge check` says why, and `kubectl -n {NAMESPACE} get pods,events`")]
     Late {
         /// What is missing.
+        what: String,
+        /// How long it was waited for.
+        seconds: u64,
+    },
+    /// What is being deleted is not gone in time.
+    #[error("{what} is still there after {seconds} s; `smidge uninstall` goes on from here")]
+    Remains {
+        /// What.
         what: String,
         /// How long it was waited for.
         seconds: u64,

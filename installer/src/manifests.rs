@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn who_asks_for_nothing_gets_what_the_manifests_say() {
         let args = deployment(&Options::default()).data["spec"]["template"]["spec"]["containers"][0]["args"].clone();
-        assert!(args.to_string().contains("--proxy-image=envoyproxy/envoy:"), "{args}");
+        assert!(args.to_string().contains(&format!("\"--proxy-image={}\"", smidge_injector::PROXY_IMAGE)), "{args}");
     }
 
     /// What is in kustomization.yaml and what is built in must be the same files.

@@ -55,16 +55,10 @@ fn labels(namespace: &Namespace) -> Option<(String, std::collections::BTreeMap<S
 
 fn with(installed: &Settings, config: &MeshConfigSpec, has_bundle: bool) -> Settings {
     let sidecar = &config.sidecar;
-    let (requests, limits) = (&sidecar.resources.requests, &sidecar.resources.limits);
     Settings {
         proxy_image: sidecar.image.clone().unwrap_or_else(|| installed.proxy_image.clone()),
         redirect_image: sidecar.redirect_image.clone().unwrap_or_else(|| installed.redirect_image.clone()),
-        resources: Resources {
-            cpu_request: requests.cpu.clone(),
-            cpu_limit: limits.cpu.clone(),
-            memory_request: requests.memory.clone(),
-            memory_limit: limits.memory.clone(),
-        },
+        resources: Resources::from(&sidecar.resources),
         log_level: sidecar.log_level.as_str().to_owned(),
         pre_stop_seconds: sidecar.pre_stop_seconds,
         allow_bypass: config.permit_proxy_bypass,

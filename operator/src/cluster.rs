@@ -26,7 +26,7 @@ use crate::{
     identity::{
         Serving, Shared,
         callers::{ApiServerReview, ByToken, Refusals},
-        roots::Times,
+        roots::{Phase, Times},
     },
     leader::{Candidate, Leadership},
     message::{Message, Source},
@@ -155,9 +155,11 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         tasks.spawn(watch);
     }
     tasks.spawn(write_statuses(client.clone(), orders, plane.messages.clone()));
+    let rotation = watch::Sender::new(Phase::Settled);
     if let Some(listener) = metrics {
         let (numbers, server) = (plane.numbers.clone(), plane.hub.counters().clone());
-        tasks.spawn(endpoint::serve(listener, Gauges { numbers, server, refusals, webhook: admissions.clone() }));
+        let (webhook, rotation) = (admissions.clone(), rotation.subscribe());
+        tasks.spawn(endpoint::serve(listener, Gauges { numbers, server, refusals, webhook, rotation }));
     }
     let has_cluster_bundle = watch::Sender::new(false);
     if let Some(webhook) = config.secure.as_ref().and_then(Secure::own_webhook) {
@@ -179,6 +181,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
             numbers: plane.numbers.clone(),
             times,
             has_cluster_bundle,
+            rotation,
         };
         tasks.spawn(custody::keep(surroundings));
         tasks.spawn(tell_leadership(leadership, plane.messages.clone()));

@@ -112,25 +112,31 @@ impl Control {
                 Occasion::Due => {}
             }
             self.statuses.settle(&self.engine);
-            self.tell_numbers();
-            self.tell_acknowledged();
+            let untrusting = self.tell_acknowledged();
+            self.tell_numbers(untrusting);
         }
     }
 
-    fn tell_numbers(&self) {
+    fn tell_numbers(&self, untrusting: u32) {
         self.numbers.send_replace(Numbers {
             engine: self.engine.counters(),
             awaited: self.awaited.iter().copied().collect(),
             missing: self.missing.iter().copied().collect(),
+            untrusting,
         });
     }
 
-    /// Counted anew only while it is awaited.
-    fn tell_acknowledged(&self) {
+    /// Counted anew only while it is awaited: how many proxies have not acknowledged the trusted roots.
+    fn tell_acknowledged(&self) -> u32 {
         let bundle = self.engine.snapshot().trust_bundle();
-        if *self.acknowledged.borrow() != *bundle && self.statuses.have_all(self.trusted_since) {
+        if *self.acknowledged.borrow() == *bundle {
+            return 0;
+        }
+        let lacking = self.statuses.lacking(self.trusted_since);
+        if lacking.is_none() {
             self.acknowledged.send_replace(bundle.clone());
         }
+        lacking.unwrap_or_default()
     }
 
     async fn wait(

@@ -7,7 +7,11 @@ use smidge_engine::Counters;
 use smidge_xds_server::Counters as ServerCounters;
 use tokio::sync::watch;
 
-use crate::{identity::callers::Refusals, message::Source, webhook::Counters as WebhookCounters};
+use crate::{
+    identity::{callers::Refusals, roots::Phase},
+    message::Source,
+    webhook::Counters as WebhookCounters,
+};
 
 /// What the loop tells of itself.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +22,8 @@ pub(crate) struct Numbers {
     pub(crate) awaited: Vec<Source>,
     /// The kinds that the API server does not know.
     pub(crate) missing: Vec<Kind>,
+    /// How many Ready proxies have not acknowledged the trusted roots.
+    pub(crate) untrusting: u32,
 }
 
 /// Where all numbers come from. A clone looks at the same.
@@ -27,6 +33,7 @@ pub(crate) struct Gauges {
     pub(crate) server: Arc<ServerCounters>,
     pub(crate) refusals: Arc<Refusals>,
     pub(crate) webhook: Arc<WebhookCounters>,
+    pub(crate) rotation: watch::Receiver<Phase>,
 }
 
 /// The text format of Prometheus
@@ -49,11 +56,28 @@ pub(crate) fn render(of: &Gauges) -> String {
     });
     let admitted = of.webhook.read().into_iter().map(total("smidge_webhook_"));
     let mut text = String::new();
-    for (name, help, kind, value) in engine.chain([missing]).chain(served).chain(admitted) {
+    let rotation = rotation_rows(*of.rotation.borrow(), numbers.untrusting);
+    for (name, help, kind, value) in engine.chain([missing]).chain(rotation).chain(served).chain(admitted) {
         // Writing to a String cannot fail.
         let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n");
     }
     text + &refused(&of.refusals)
+}
+
+/// How far a rotation of the root is.
+fn rotation_rows(phase: Phase, untrusting: u32) -> [(String, &'static str, &'static str, u64); 3] {
+    let (step, since) = match phase {
+        Phase::Settled => (0, None),
+        Phase::Introduced { since } => (1, Some(since)),
+        Phase::Signing { since } => (2, Some(since)),
+    };
+    let since = since.map_or(0, |since| u64::try_from(since.as_second()).unwrap_or_default());
+    let row = |name: &str, help, value| (format!("smidge_root_{name}"), help, "gauge", value);
+    [
+        row("rotation_step", "0: no rotation; 1: the new root is trusted too; 2: the new root signs.", step),
+        row("rotation_step_start_seconds", "When that step began, in seconds since 1970; 0: no rotation.", since),
+        row("untrusting_proxies", "Ready proxies that have not acknowledged the trusted roots.", untrusting.into()),
+    ]
 }
 
 /// Why proxies were refused, by reason.
@@ -89,7 +113,8 @@ pub(crate) mod tests {
     /// What is shown of these numbers, when nothing else has happened.
     pub(crate) fn gauges(numbers: Numbers) -> Gauges {
         let numbers = watch::Sender::new(numbers).subscribe();
-        Gauges { numbers, server: Arc::default(), refusals: Arc::default(), webhook: Arc::default() }
+        let rotation = watch::Sender::new(Phase::Settled).subscribe();
+        Gauges { numbers, server: Arc::default(), refusals: Arc::default(), webhook: Arc::default(), rotation }
     }
 
     #[test]
@@ -107,5 +132,14 @@ pub(crate) mod tests {
         let text = render(&gauges(numbers));
         assert!(text.contains("# TYPE smidge_drift_total counter\nsmidge_drift_total 3\n"), "{text}");
         assert!(text.contains("# TYPE smidge_xds_streams gauge\nsmidge_xds_streams 0\n"), "{text}");
+    }
+
+    #[test]
+    fn metrics_say_how_far_a_rotation_is() {
+        let rows = |phase| rotation_rows(phase, 3).map(|(.., value)| value);
+        let since = jiff::Timestamp::from_second(1_800_000_000).unwrap();
+        assert_eq!(rows(Phase::Settled), [0, 0, 3]);
+        assert_eq!(rows(Phase::Introduced { since }), [1, 1_800_000_000, 3]);
+        assert_eq!(rows(Phase::Signing { since }), [2, 1_800_000_000, 3]);
     }
 }

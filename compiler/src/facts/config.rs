@@ -12,8 +12,8 @@ use smidge_mesh::{Mode, Mtls, Protocol, Telemetry, TrustDomain};
 use super::{Digest, Fact, Origin, Problem, shown};
 use crate::codes;
 
-/// The label that puts a namespace into the mesh.
-const INJECT: &str = "smidge.dev/inject";
+/// The label that puts a namespace into the mesh; on a pod, as label or annotation, it may keep the pod out.
+pub(crate) const INJECT: &str = "smidge.dev/inject";
 /// The label that overrides the mesh's mode for a namespace.
 const MODE: &str = "smidge.dev/mode";
 /// The label that says whether its pods accept connections without mTLS.

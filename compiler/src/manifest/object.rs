@@ -22,10 +22,10 @@ use super::{
     schema::{Rule, misfit, wrong_size, wrong_type},
     template::{Workload, makes_pods},
 };
-use crate::{Digest, Fact, Kind, facts::SIDECAR};
-
-/// A label or annotation that keeps a pod out of the mesh.
-const INJECT: &str = "smidge.dev/inject";
+use crate::{
+    Digest, Fact, Kind,
+    facts::{INJECT, SIDECAR},
+};
 
 /// An object that was read.
 #[derive(Clone, Debug, PartialEq)]

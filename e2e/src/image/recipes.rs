@@ -31,7 +31,7 @@ impl Image {
             "envoy" => Ok(Self::new("envoy")
                 .program("envoy", &Tool::Envoy.path()?)?
                 .entrypoint("/usr/bin/envoy")
-                .alias("envoyproxy/envoy:distroless-v1.40.0")),
+                .alias(smidge_injector::PROXY_IMAGE)),
             "smidge-redirect" => Ok(Self::new("smidge-redirect")
                 .program("nft", &in_path("nft")?)?
                 .entrypoint("/usr/bin/nft")

@@ -116,7 +116,10 @@ mod tests {
 
     fn read(annotations: &[(&str, &str)]) -> Result<Wishes, String> {
         let annotations = annotations.iter().map(|(key, value)| (format!("smidge.dev/{key}"), (*value).to_owned()));
-        wishes(&Settings::default(), Resources::default(), &annotations.collect())
+        let some = |quantity: &str| Some(quantity.to_owned());
+        let (cpu_request, cpu_limit) = (some("100m"), some("2"));
+        let defaults = Resources { cpu_request, cpu_limit, memory_request: some("128Mi"), memory_limit: some("1Gi") };
+        wishes(&Settings::default(), defaults, &annotations.collect())
     }
 
     #[test]

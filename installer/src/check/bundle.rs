@@ -3,10 +3,9 @@
 use k8s_openapi::api::certificates::v1beta1::ClusterTrustBundle;
 use kube::{Api, Client};
 use smidge_crds::smidge::v1alpha1::{MeshConfig, NAME, TrustFrom};
+use smidge_injector::CLUSTER_TRUST_BUNDLE;
 
 use super::Finding;
-
-const BUNDLE: &str = "smidge-trust";
 
 /// Nothing to say where it is the ConfigMap: that is looked at in each namespace.
 pub(super) async fn bundle(client: &Client) -> Result<Vec<Finding>, kube::Error> {
@@ -17,11 +16,11 @@ pub(super) async fn bundle(client: &Client) -> Result<Vec<Finding>, kube::Error>
         return Ok(Vec::new());
     }
     let bundles: Api<ClusterTrustBundle> = Api::all(client.clone());
-    Ok(vec![found(bundles.get_opt(BUNDLE).await?.is_some())])
+    Ok(vec![found(bundles.get_opt(CLUSTER_TRUST_BUNDLE).await?.is_some())])
 }
 
 fn found(is_there: bool) -> Finding {
-    let what = format!("ClusterTrustBundle {BUNDLE} has the mesh's roots");
+    let what = format!("ClusterTrustBundle {CLUSTER_TRUST_BUNDLE} has the mesh's roots");
     if is_there {
         return Finding::good(what);
     }

@@ -8,11 +8,13 @@ use k8s_openapi::{
 };
 use kube::{Api, Client, ResourceExt};
 
-use super::Finding;
-use crate::{INJECTOR, NAMESPACE, OPERATOR, apply::is_rolled_out};
+use smidge_operator::{
+    custody::{INJECTOR, RotationError, rotation_status},
+    leader::LEASE,
+};
 
-/// The Lease by which replicas agree on a leader.
-const LEASE: &str = "smidge-leader";
+use super::Finding;
+use crate::{NAMESPACE, OPERATOR, apply::is_rolled_out};
 
 pub(super) fn deployment(deployment: &Deployment) -> Finding {
     let status = deployment.status.clone().unwrap_or_default();
@@ -77,4 +79,20 @@ pub(super) async fn webhook(client: &Client) -> Result<Vec<Finding>, kube::Error
             )
         },
     )])
+}
+
+/// Whether the root is being replaced, which takes minutes: nothing to say where it is not.
+pub(super) async fn rotation(client: &Client) -> Result<Vec<Finding>, kube::Error> {
+    let what = "the mesh's root";
+    Ok(match rotation_status(client.clone(), NAMESPACE).await {
+        Ok(status) => {
+            status.under_way().map(|step| Finding::doubtful(what, format!("{step}; smidge rotate status says more")))
+        }
+        // Before the first leader there is none.
+        Err(RotationError::Absent { .. }) => None,
+        Err(RotationError::Api { source, .. }) => return Err(source),
+        Err(error) => Some(Finding::bad(what, error.to_string())),
+    }
+    .into_iter()
+    .collect())
 }

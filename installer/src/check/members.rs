@@ -4,30 +4,24 @@ use futures::future::try_join_all;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod};
 use kube::{Api, Client, ResourceExt, api::ListParams};
 
-use super::Finding;
+use smidge_injector::{INJECT, PROXY, PodSecurityMode, TRUST_CONFIG_MAP, pod_security};
 
-const LABEL: &str = "smidge.dev/inject";
-const SIDECAR: &str = "smidge-proxy";
-const TRUST: &str = "smidge-trust";
-const POD_SECURITY: &str = "pod-security.kubernetes.io/enforce";
+use super::{Finding, restart::advice, some};
 
 /// The labels of namespaces that mean something, and their values.
 const MEANINGS: &[(&str, &[&str])] = &[
-    (LABEL, &["enabled", "disabled"]),
+    (INJECT, &["enabled", "disabled"]),
     ("smidge.dev/mode", &["deny", "audit", "allow"]),
     ("smidge.dev/mtls", &["strict", "permissive"]),
 ];
 
-/// How many names a line holds.
-const SHOWN: usize = 3;
-
 pub(super) async fn namespaces(client: &Client) -> Result<Vec<Finding>, kube::Error> {
     let all: Api<Namespace> = Api::all(client.clone());
-    let meshed = all.list(&ListParams::default().labels(&format!("{LABEL}=enabled"))).await?;
+    let meshed = all.list(&ListParams::default().labels(&format!("{INJECT}=enabled"))).await?;
     let typos = misspelt(client).await?;
     let staying: Vec<&Namespace> = meshed.iter().filter(|of| of.metadata.deletion_timestamp.is_none()).collect();
     if staying.is_empty() {
-        let why = format!("label one: kubectl label namespace <name> {LABEL}=enabled");
+        let why = format!("label one: kubectl label namespace <name> {INJECT}=enabled");
         return Ok([typos, vec![Finding::doubtful("no namespace is in the mesh", why)]].concat());
     }
     let of_each = try_join_all(staying.into_iter().map(|namespace| one(client, namespace))).await?;
@@ -54,7 +48,7 @@ async fn one(client: &Client, namespace: &Namespace) -> Result<Vec<Finding>, kub
     let maps: Api<ConfigMap> = Api::namespaced(client.clone(), &name);
     let pods: Api<Pod> = Api::namespaced(client.clone(), &name);
     let everything = ListParams::default();
-    let (trust, pods) = futures::try_join!(maps.get_opt(TRUST), pods.list(&everything))?;
+    let (trust, pods) = futures::try_join!(maps.get_opt(TRUST_CONFIG_MAP), pods.list(&everything))?;
     let mut findings = vec![trusted(&name, trust.is_some()), joined(&name, &pods.items)];
     findings.extend(admitted(namespace));
     findings.extend(ready(&name, &pods.items));
@@ -63,52 +57,49 @@ async fn one(client: &Client, namespace: &Namespace) -> Result<Vec<Finding>, kub
 
 fn trusted(namespace: &str, is_there: bool) -> Finding {
     Finding::if_so(is_there, format!("namespace {namespace} has the mesh's roots"), || {
-        format!("ConfigMap {TRUST} is missing, so new pods wait: the leader writes it, see its log")
+        format!("ConfigMap {TRUST_CONFIG_MAP} is missing, so new pods wait: the leader writes it, see its log")
     })
 }
 
 fn joined(namespace: &str, pods: &[Pod]) -> Finding {
-    let outside: Vec<String> =
-        pods.iter().filter(|pod| should_join(pod) && !is_meshed(pod)).map(Pod::name_any).collect();
+    let outside: Vec<&Pod> = pods.iter().filter(|pod| should_join(pod) && !is_meshed(pod)).collect();
     let what = format!("every pod of {namespace} that should have a sidecar has one");
     if outside.is_empty() {
         return Finding::good(what);
     }
-    let why = format!(
-        "{} were created before: restart them (kubectl -n {namespace} rollout restart deployment,statefulset,daemonset)",
-        some(&outside)
-    );
-    Finding::doubtful(what, why)
+    let names: Vec<String> = outside.iter().map(|pod| pod.name_any()).collect();
+    Finding::doubtful(what, format!("{} were created before: {}", some(&names), advice(namespace, &outside)))
 }
 
 fn ready(namespace: &str, pods: &[Pod]) -> Option<Finding> {
     let waiting: Vec<String> =
         pods.iter().filter(|pod| is_meshed(pod) && !is_over(pod) && !is_started(pod)).map(Pod::name_any).collect();
-    let why = || format!("{} wait: see kubectl -n {namespace} logs <pod> -c {SIDECAR}", some(&waiting));
+    let why = || format!("{} wait: see kubectl -n {namespace} logs <pod> -c {PROXY}", some(&waiting));
     (!waiting.is_empty()).then(|| Finding::doubtful(format!("every sidecar of {namespace} has started"), why()))
 }
 
-/// Pod Security's levels other than `privileged` refuse the init container that sets the redirect.
+/// Pod Security may refuse the init container that sets the redirect.
 fn admitted(namespace: &Namespace) -> Option<Finding> {
-    let level = namespace.labels().get(POD_SECURITY).filter(|level| level.as_str() != "privileged")?;
     let name = namespace.name_any();
-    let why = format!(
-        "{POD_SECURITY}={level} refuses the init container with NET_ADMIN: kubectl label --overwrite namespace {name} \
-         {POD_SECURITY}=privileged, and let another policy judge the app's own containers"
-    );
-    Some(Finding::bad(format!("pods may be injected in {name}"), why))
+    let conflict = pod_security(smidge_injector::Namespace { name: &name, labels: namespace.labels() })?;
+    Some(match conflict.mode {
+        PodSecurityMode::Enforce => Finding::bad(format!("pods may be injected in {name}"), conflict.to_string()),
+        PodSecurityMode::Warn | PodSecurityMode::Audit => {
+            Finding::doubtful(format!("Pod Security is silent on pods in {name}"), conflict.to_string())
+        }
+    })
 }
 
 fn should_join(pod: &Pod) -> bool {
     let spec = pod.spec.as_ref();
     let on_host = spec.is_some_and(|spec| spec.host_network == Some(true));
     let says = |value: Option<&String>| value.is_some_and(|value| value == "disabled");
-    !on_host && !is_over(pod) && !says(pod.labels().get(LABEL)) && !says(pod.annotations().get(LABEL))
+    !on_host && !is_over(pod) && !says(pod.labels().get(INJECT)) && !says(pod.annotations().get(INJECT))
 }
 
 fn is_meshed(pod: &Pod) -> bool {
     let containers = pod.spec.iter().flat_map(|spec| spec.init_containers.iter().flatten());
-    containers.into_iter().any(|container| container.name == SIDECAR)
+    containers.into_iter().any(|container| container.name == PROXY)
 }
 
 fn is_over(pod: &Pod) -> bool {
@@ -118,10 +109,5 @@ fn is_over(pod: &Pod) -> bool {
 
 fn is_started(pod: &Pod) -> bool {
     let statuses = pod.status.iter().flat_map(|status| status.init_container_statuses.iter().flatten());
-    statuses.into_iter().any(|status| status.name == SIDECAR && status.started == Some(true))
-}
-
-fn some(names: &[String]) -> String {
-    let shown = names[..names.len().min(SHOWN)].join(", ");
-    if names.len() > SHOWN { format!("{shown} and {} more", names.len() - SHOWN) } else { shown }
+    statuses.into_iter().any(|status| status.name == PROXY && status.started == Some(true))
 }

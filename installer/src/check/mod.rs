@@ -2,15 +2,18 @@
 //!
 //! ```text
 //! cluster: version, rights, foreign CRDs ──┐
-//! control: Deployment, leader, webhook ────┤
+//! control: Deployment, leader, root … ─────┤
 //! bundle: where the roots come from ───────┼→ Vec<Finding>
-//! members: namespaces, trust, pods ────────┘
+//! members: namespaces, trust, pods ────────┤
+//! objects: what their statuses say ────────┘
 //! ```
 
 mod bundle;
 mod cluster;
 mod control;
 mod members;
+mod objects;
+mod restart;
 
 use std::fmt;
 
@@ -85,8 +88,10 @@ pub async fn check(client: &Client) -> Result<Vec<Finding>, kube::Error> {
                     ("the leader", Box::pin(control::leader(client))),
                     ("the kinds", Box::pin(control::kinds(client))),
                     ("the webhook", Box::pin(control::webhook(client))),
+                    ("the rotation of the root", Box::pin(control::rotation(client))),
                     ("the ClusterTrustBundle", Box::pin(bundle::bundle(client))),
                     ("the namespaces of the mesh", Box::pin(members::namespaces(client))),
+                    ("the objects of SMI", Box::pin(objects::objects(client))),
                 ])
                 .await,
             );
@@ -119,4 +124,12 @@ async fn gathered(questions: Vec<Question<'_>>) -> Vec<Finding> {
 
 fn unreadable(what: &str, error: &kube::Error) -> Finding {
     Finding::bad(what, format!("cannot be looked at: {error}"))
+}
+
+/// How many names a line holds.
+const SHOWN: usize = 3;
+
+fn some(names: &[String]) -> String {
+    let shown = names[..names.len().min(SHOWN)].join(", ");
+    if names.len() > SHOWN { format!("{shown} and {} more", names.len() - SHOWN) } else { shown }
 }

@@ -10,8 +10,8 @@ use smidge_mesh::TrustBundle;
 
 use super::{FIELD_MANAGER, mirror::Mirrors};
 
-/// What the webhook's configuration is called.
-pub(super) const CONFIGURATION: &str = "smidge-injector";
+/// The webhook's configuration, by which pods join.
+pub const INJECTOR: &str = "smidge-injector";
 
 /// The names of the webhooks in our configuration, if one of them trusts something else.
 pub(super) fn wrong(mirrors: &Mirrors, bundle: &TrustBundle) -> Vec<Vec<String>> {
@@ -32,7 +32,7 @@ pub(super) async fn write(client: &Client, webhooks: &[String], bundle: &TrustBu
     let configurations: Api<MutatingWebhookConfiguration> = Api::all(client.clone());
     // A name of its own: what the installer applies and what stands here do not take each other's fields away.
     let params = PatchParams::apply(&format!("{FIELD_MANAGER}-ca")).force();
-    configurations.patch(CONFIGURATION, &params, &Patch::Apply(body(webhooks, bundle))).await.map(drop)
+    configurations.patch(INJECTOR, &params, &Patch::Apply(body(webhooks, bundle))).await.map(drop)
 }
 
 fn body(webhooks: &[String], bundle: &TrustBundle) -> Value {
@@ -41,7 +41,7 @@ fn body(webhooks: &[String], bundle: &TrustBundle) -> Value {
         webhooks.iter().map(|name| json!({"name": name, "clientConfig": {"caBundle": bundle}})).collect();
     json!({
         "apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration",
-        "metadata": {"name": CONFIGURATION}, "webhooks": webhooks,
+        "metadata": {"name": INJECTOR}, "webhooks": webhooks,
     })
 }
 

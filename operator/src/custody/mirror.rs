@@ -15,7 +15,7 @@ use kube::{Api, Client};
 use kube_runtime::{reflector::Store, watcher};
 use smidge_injector::{CLUSTER_TRUST_BUNDLE, TRUST_CONFIG_MAP};
 
-use super::{ca_bundle::CONFIGURATION, root_secret::ROOT_SECRET};
+use super::{ca_bundle::INJECTOR, root_secret::ROOT_SECRET};
 use crate::watch::{Lacking, is_listed, mirror, mirror_if_served};
 
 /// The stores.
@@ -36,7 +36,7 @@ impl Mirrors {
         let (roots, a) = mirror(Api::namespaced(client.clone(), namespace), named(ROOT_SECRET), "Secret smidge-root");
         let (namespaces, b) = mirror(Api::all(client.clone()), meshed, "namespaces");
         let (maps, c) = mirror(Api::all(client.clone()), named(TRUST_CONFIG_MAP), "ConfigMaps smidge-trust");
-        let (webhooks, d) = mirror(Api::all(client.clone()), named(CONFIGURATION), "the webhook's configuration");
+        let (webhooks, d) = mirror(Api::all(client.clone()), named(INJECTOR), "the webhook's configuration");
         let (cluster, lacks_cluster, e) =
             mirror_if_served(client, named(CLUSTER_TRUST_BUNDLE), "ClusterTrustBundle smidge-trust");
         (Self { roots, namespaces, maps, cluster, lacks_cluster, webhooks }, select_all([a, b, c, d, e]).boxed())

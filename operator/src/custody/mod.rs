@@ -14,6 +14,7 @@ mod cluster_bundle;
 mod maps;
 mod mirror;
 mod root_secret;
+mod waits;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -25,7 +26,7 @@ use smidge_compiler::Event;
 use smidge_mesh::TrustBundle;
 use tokio::{
     sync::{mpsc, watch},
-    time::{MissedTickBehavior, interval},
+    time::{Instant, MissedTickBehavior, interval},
 };
 
 use crate::{
@@ -38,8 +39,10 @@ use crate::{
     metrics::Numbers,
 };
 use mirror::Mirrors;
+use waits::{Missing, waits};
 
-pub use root_secret::{ROOT_SECRET, RotationError, request_rotation, rotation};
+pub use ca_bundle::INJECTOR;
+pub use root_secret::{ROOT_SECRET, RotationError, RotationStatus, request_rotation, rotation, rotation_status};
 
 /// Under which name fields are applied.
 const FIELD_MANAGER: &str = "smidge";
@@ -63,6 +66,8 @@ pub(crate) struct Surroundings {
     pub(crate) times: Times,
     /// Told whether there is a ClusterTrustBundle that new pods can have the roots from.
     pub(crate) has_cluster_bundle: watch::Sender<bool>,
+    /// Told how far a rotation is.
+    pub(crate) rotation: watch::Sender<Phase>,
 }
 
 /// Follows the roots for ever, and keeps what the leader keeps while it leads.
@@ -70,7 +75,7 @@ pub(crate) async fn keep(surroundings: Surroundings) {
     let (mirrors, changes) = Mirrors::watch(&surroundings.client, &surroundings.namespace);
     let mut changes = changes.ready_chunks(1024);
     let mut leadership = surroundings.leadership.clone();
-    let mut custody = Custody { with: surroundings, mirrors, held: None, told: None };
+    let mut custody = Custody { with: surroundings, mirrors, held: None, told: None, waits_told_at: None };
     let mut look = interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -94,6 +99,8 @@ struct Custody {
     held: Option<Roots>,
     /// What was last said of a Secret that is of no use.
     told: Option<String>,
+    /// When it was last written what a rotation waits for.
+    waits_told_at: Option<Instant>,
 }
 
 impl Custody {
@@ -126,6 +133,7 @@ impl Custody {
         tracing::info!(signer = &**root.id(), phase = ?roots.phase(), "the mesh's roots");
         let trust_bundle = roots.trust_bundle();
         self.with.authority.follow(root, trust_bundle.clone());
+        self.with.rotation.send_replace(roots.phase());
         self.held = Some(roots);
         let messages = [Message::Event(Event::TrustBundle(trust_bundle)), Message::Listed(Source::Root)];
         for message in messages {
@@ -151,6 +159,7 @@ impl Custody {
             return self.note("Secret smidge-root", written);
         }
         let bundle = held.trust_bundle();
+        self.tell_waits(&held, &secret).await;
         for act in self.acts(&bundle) {
             let done = maps::carry_out(&self.with.client, &act, &bundle).await;
             self.note(&format!("ConfigMap {} in {}", maps::NAME, act.namespace()), done);
@@ -212,13 +221,42 @@ impl Custody {
     }
 
     fn progress(&self, held: &Roots) -> Progress {
-        let bundle = held.trust_bundle();
-        let maps = self.acts(&bundle).is_empty() && !cluster_bundle::is_wrong(&self.mirrors, &bundle);
-        let is_written = maps && ca_bundle::wrong(&self.mirrors, &bundle).is_empty();
+        let Missing { untrusting, unsigned, unwritten } = self.missing(held);
         Progress {
-            trust_acknowledged: *self.with.acknowledged.borrow() == bundle,
-            maps_written: self.mirrors.are_listed() && is_written,
-            all_signed: self.with.identities.are_signed_by(&self.with.authority.signer().borrow()),
+            trust_acknowledged: untrusting.is_none(),
+            maps_written: self.mirrors.are_listed() && unwritten.is_empty(),
+            all_signed: unsigned == 0,
+        }
+    }
+
+    fn missing(&self, held: &Roots) -> Missing {
+        let bundle = held.trust_bundle();
+        let maps = self.acts(&bundle).into_iter().map(|act| format!("ConfigMap {} in {}", maps::NAME, act.namespace()));
+        let cluster = cluster_bundle::is_wrong(&self.mirrors, &bundle);
+        let cluster = cluster.then(|| format!("ClusterTrustBundle {}", cluster_bundle::NAME));
+        let webhook =
+            (!ca_bundle::wrong(&self.mirrors, &bundle).is_empty()).then(|| "the webhook's caBundle".to_owned());
+        let is_acknowledged = *self.with.acknowledged.borrow() == bundle;
+        Missing {
+            untrusting: (!is_acknowledged).then(|| self.with.numbers.borrow().untrusting),
+            unsigned: self.with.identities.signed_by_others(&self.with.authority.signer().borrow()),
+            unwritten: maps.chain(cluster).chain(webhook).collect(),
+        }
+    }
+
+    /// Says on the Secret what a rotation waits for, where that is news; at most once per look.
+    async fn tell_waits(&mut self, held: &Roots, secret: &Secret) {
+        if self.waits_told_at.is_some_and(|told| told.elapsed() < LOOK) {
+            return;
+        }
+        let lines = match held.phase() {
+            Phase::Settled => Vec::new(),
+            phase => waits(phase, &self.missing(held), self.with.times, Timestamp::now()),
+        };
+        if let Some(secret) = root_secret::saying(secret, &lines) {
+            self.waits_told_at = Some(Instant::now());
+            let written = root_secret::write(&self.with.client, &secret).await;
+            self.note("what the rotation waits for", written);
         }
     }
 

@@ -17,10 +17,21 @@ pub const ROOT_SECRET: &str = "smidge-root";
 
 /// The annotation by which a rotation is asked for: each new value is a new wish.
 const REQUEST: &str = "smidge.dev/rotate-root";
+/// The annotation in which the leader says what a rotation waits for, a line each.
+const WAITS: &str = "smidge.dev/rotation-waits-for";
 
 /// A rotation cannot be asked for, or followed.
 #[derive(Debug, thiserror::Error)]
 pub enum RotationError {
+    /// There is none.
+    #[error(
+        "there is no Secret {ROOT_SECRET} in namespace {namespace}: the control plane is not installed (smidge check; smidge \
+         install), or is in another namespace (--namespace), or its first leader has not made a root yet"
+    )]
+    Absent {
+        /// Where.
+        namespace: String,
+    },
     /// The API server says no.
     #[error(
         "Secret {ROOT_SECRET} in namespace {namespace}: is this the control plane's namespace, and may you patch it there?"
@@ -36,14 +47,60 @@ pub enum RotationError {
     Unusable(#[source] Unusable),
 }
 
+/// How a rotation stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RotationStatus {
+    /// How far it is.
+    pub phase: Phase,
+    /// Which was begun last, by the time at which it was asked for.
+    pub begun: Option<String>,
+    /// Which was asked for and is not begun.
+    pub asked: Option<String>,
+    /// What the step waits for, as the leader said last.
+    pub waits: Vec<String>,
+}
+
+impl RotationStatus {
+    /// The step in a few words, with what it waits for; `None`: no rotation is under way.
+    pub fn under_way(&self) -> Option<String> {
+        let step = match (self.phase, &self.asked) {
+            (Phase::Introduced { since }, _) => {
+                format!("it is being replaced: since {since:.0} the new root is trusted too, and the old one signs")
+            }
+            (Phase::Signing { since }, _) => {
+                format!("it is being replaced: since {since:.0} the new root signs, and the old one is still trusted")
+            }
+            (Phase::Settled, Some(asked)) => {
+                format!("a new one was asked for at {asked}, and the leader has not begun")
+            }
+            (Phase::Settled, None) => return None,
+        };
+        Some(if self.waits.is_empty() { step } else { format!("{step}; waits for {}", self.waits.join(", and for ")) })
+    }
+}
+
+/// How a rotation stands.
+///
+/// # Errors
+/// When the Secret cannot be read.
+pub async fn rotation_status(client: Client, namespace: &str) -> Result<RotationStatus, RotationError> {
+    let secret = find(&client, namespace).await?;
+    let roots = read(&secret)?;
+    let text = |name: &str| secret.metadata.annotations.as_ref().and_then(|all| all.get(name)).map(String::as_str);
+    Ok(RotationStatus {
+        phase: roots.phase(),
+        begun: roots.request().map(ToOwned::to_owned),
+        asked: request(&secret).filter(|request| roots.request() != Some(request)).map(ToOwned::to_owned),
+        waits: text(WAITS).unwrap_or_default().lines().map(ToOwned::to_owned).collect(),
+    })
+}
+
 /// Asks the leader for a new root. The answer names the rotation, which is the one under way where there is one.
 ///
 /// # Errors
 /// When the Secret cannot be read or written.
 pub async fn request_rotation(client: Client, namespace: &str) -> Result<String, RotationError> {
-    let secrets: Api<Secret> = Api::namespaced(client, namespace);
-    let failed = |source| RotationError::Api { namespace: namespace.to_owned(), source };
-    let secret = secrets.get(ROOT_SECRET).await.map_err(failed)?;
+    let secret = find(&client, namespace).await?;
     let roots = read(&secret)?;
     let asked = request(&secret).filter(|request| roots.request() != Some(request));
     let under_way = roots.request().filter(|_| roots.phase() != Phase::Settled);
@@ -52,8 +109,9 @@ pub async fn request_rotation(client: Client, namespace: &str) -> Result<String,
     }
     let request = jiff::Timestamp::now().to_string();
     let patch = json!({"metadata": {"annotations": {(REQUEST): request}}});
+    let secrets: Api<Secret> = Api::namespaced(client, namespace);
     let patched = secrets.patch(ROOT_SECRET, &PatchParams::default(), &Patch::Merge(patch)).await;
-    patched.map(|_| request).map_err(failed)
+    patched.map(|_| request).map_err(failed(namespace))
 }
 
 /// How far the rotation of that name is; `None`: it has not begun.
@@ -61,16 +119,39 @@ pub async fn request_rotation(client: Client, namespace: &str) -> Result<String,
 /// # Errors
 /// When the Secret cannot be read.
 pub async fn rotation(client: Client, namespace: &str, request: &str) -> Result<Option<Phase>, RotationError> {
-    let secrets: Api<Secret> = Api::namespaced(client, namespace);
-    let failed = |source| RotationError::Api { namespace: namespace.to_owned(), source };
-    let secret = secrets.get(ROOT_SECRET).await.map_err(failed)?;
-    let roots = read(&secret)?;
+    let roots = read(&find(&client, namespace).await?)?;
     Ok((roots.request() == Some(request)).then(|| roots.phase()))
+}
+
+async fn find(client: &Client, namespace: &str) -> Result<Secret, RotationError> {
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
+    let found = secrets.get_opt(ROOT_SECRET).await.map_err(failed(namespace))?;
+    found.ok_or_else(|| RotationError::Absent { namespace: namespace.to_owned() })
+}
+
+fn failed(namespace: &str) -> impl FnOnce(kube::Error) -> RotationError {
+    let namespace = namespace.to_owned();
+    |source| RotationError::Api { namespace, source }
 }
 
 fn read(secret: &Secret) -> Result<Roots, RotationError> {
     let entries = secret.data.iter().flatten().map(|(name, value)| (name.clone(), value.0.clone())).collect();
     Roots::read(&entries).map_err(RotationError::Unusable)
+}
+
+/// The Secret as it should be to say what is waited for; `None`: it says so.
+pub(super) fn saying(seen: &Secret, waits: &[String]) -> Option<Secret> {
+    let said = seen.metadata.annotations.as_ref().and_then(|all| all.get(WAITS)).map_or("", String::as_str);
+    let text = waits.join("\n");
+    (said != text).then(|| {
+        let mut secret = seen.clone();
+        let annotations = secret.metadata.annotations.get_or_insert_default();
+        match text.is_empty() {
+            true => drop(annotations.remove(WAITS)),
+            false => drop(annotations.insert(WAITS.to_owned(), text)),
+        }
+        secret
+    })
 }
 
 /// What is asked for.
@@ -89,9 +170,14 @@ pub(super) async fn create(client: &Client, namespace: &str, roots: &Roots) -> R
 
 /// Writes it in place of the one that was seen; fails when that has changed meanwhile.
 pub(super) async fn replace(client: &Client, seen: &Secret, roots: &Roots) -> Result<(), kube::Error> {
-    let namespace = seen.metadata.namespace.as_deref().unwrap_or_default();
+    write(client, &secret(seen.metadata.clone(), roots)).await
+}
+
+/// Writes it; fails when it has changed since it was read.
+pub(super) async fn write(client: &Client, secret: &Secret) -> Result<(), kube::Error> {
+    let namespace = secret.metadata.namespace.as_deref().unwrap_or_default();
     let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
-    secrets.replace(ROOT_SECRET, &PostParams::default(), &secret(seen.metadata.clone(), roots)).await.map(drop)
+    secrets.replace(ROOT_SECRET, &PostParams::default(), secret).await.map(drop)
 }
 
 fn secret(metadata: ObjectMeta, roots: &Roots) -> Secret {

@@ -63,9 +63,10 @@ impl Identities {
         }
     }
 
-    /// Whether all proxies that this process has given a certificate were given the last one by this root.
-    pub fn are_signed_by(&self, signer: &SignerId) -> bool {
-        self.lock().values().all(|known| known.signer.as_ref().is_none_or(|by| by == signer))
+    /// How many proxies that this process has given a certificate were given the last one by another root.
+    pub fn signed_by_others(&self, signer: &SignerId) -> usize {
+        let is_other = |known: &&Known| known.signer.as_ref().is_some_and(|by| by != signer);
+        self.lock().values().filter(is_other).count()
     }
 
     // Held for a look-up only; a thread that panicked meanwhile has left the map whole.

@@ -96,11 +96,12 @@ impl Statuses {
         self.leads = leads;
     }
 
-    /// Whether every Ready proxy has acknowledged this publication.
-    pub(crate) fn have_all(&self, epoch: Epoch) -> bool {
+    /// How many Ready proxies have not acknowledged this publication, as far as is known; `None`: all have, for certain.
+    pub(crate) fn lacking(&self, epoch: Epoch) -> Option<u32> {
         let everyone = Effect { generation: 0, diagnostics: Arc::default(), epoch, audience: Audience::Everyone };
         let tally = self.acknowledgements.tally(&everyone, BTreeSet::new);
-        self.arrivals.are_complete() && tally.acknowledged == tally.total
+        let number = tally.total.saturating_sub(tally.acknowledged);
+        (number > 0 || !self.arrivals.are_complete()).then_some(number)
     }
 
     /// Takes in what an object's status is where it is kept.

@@ -1,0 +1,116 @@
+//! Which objects of users are not what their authors think? Their statuses say so; here they are gathered.
+
+use futures::future::try_join_all;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition as Crd;
+use kube::{
+    Api, Client, ResourceExt,
+    api::{ApiResource, DynamicObject, ListParams},
+};
+use serde_json::Value;
+
+use super::Finding;
+
+/// How many objects the API server is asked for at once.
+const PAGE: u32 = 500;
+/// How many lines there are at most, and how long what an object says may be in one.
+const LINES: usize = 20;
+const LONGEST: usize = 300;
+
+/// What goes before what: the first that is False explains those after it.
+const CONDITIONS: [&str; 3] = ["Accepted", "ResolvedRefs", "Programmed"];
+
+/// A line for each object that has a condition False.
+pub(super) async fn objects(client: &Client) -> Result<Vec<Finding>, kube::Error> {
+    let kinds = smidge_crds::all();
+    let looked_at = try_join_all(kinds.iter().map(|crd| of_kind(client, crd))).await?;
+    let number: usize = looked_at.iter().map(|(number, _)| number).sum();
+    let findings = looked_at.into_iter().flat_map(|(_, findings)| findings).collect();
+    Ok(told(number, findings))
+}
+
+fn told(number: usize, mut findings: Vec<Finding>) -> Vec<Finding> {
+    if findings.is_empty() && number > 0 {
+        return vec![Finding::good(format!("each of {number} objects is in force"))];
+    }
+    if let Some(more) = findings.len().checked_sub(LINES).filter(|more| *more > 0) {
+        findings.truncate(LINES);
+        let all = "kubectl get smidge -A shows all";
+        findings.push(Finding::doubtful(format!("{more} more objects have a condition that is False"), all));
+    }
+    findings
+}
+
+/// How many there are, and what is to be said of them. A kind that is not installed is told elsewhere.
+async fn of_kind(client: &Client, crd: &Crd) -> Result<(usize, Vec<Finding>), kube::Error> {
+    let Some(stored) = crd.spec.versions.iter().find(|version| version.storage) else { return Ok((0, Vec::new())) };
+    let resource = ApiResource {
+        group: crd.spec.group.clone(),
+        version: stored.name.clone(),
+        api_version: format!("{}/{}", crd.spec.group, stored.name),
+        kind: crd.spec.names.kind.clone(),
+        plural: crd.spec.names.plural.clone(),
+    };
+    let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
+    let (mut page, mut number, mut findings) = (ListParams::default().limit(PAGE), 0, Vec::new());
+    loop {
+        let list = match api.list(&page).await {
+            Err(kube::Error::Api(status)) if status.code == 404 => return Ok((0, Vec::new())),
+            list => list?,
+        };
+        number += list.items.len();
+        findings.extend(list.items.iter().filter_map(|object| wrong(&resource.kind, object)));
+        match list.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => page = page.continue_token(&token),
+            None => return Ok((number, findings)),
+        }
+    }
+}
+
+fn wrong(kind: &str, object: &DynamicObject) -> Option<Finding> {
+    let conditions = object.data["status"]["conditions"].as_array()?;
+    let of_type = |type_| conditions.iter().find(|condition| condition["type"] == type_);
+    let found = CONDITIONS.into_iter().filter_map(of_type).find(|condition| condition["status"] == "False")?;
+    let text = |field: &str| found.get(field).and_then(Value::as_str).unwrap_or_default();
+    let name = object.namespace().map_or(object.name_any(), |namespace| format!("{namespace}/{}", object.name_any()));
+    let message: String = text("message").chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST).collect();
+    Some(Finding::doubtful(format!("{kind} {name} {}=False {}", text("type"), text("reason")), message))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn object(conditions: &Value) -> DynamicObject {
+        let object = json!({"metadata": {"name": "web", "namespace": "shop"}, "status": {"conditions": conditions}});
+        serde_json::from_value(object).unwrap()
+    }
+
+    #[test]
+    fn the_first_condition_that_is_false_is_told() {
+        let condition = |type_: &str, status: &str| json!({"type": type_, "status": status, "reason": format!("Of{type_}"), "message": format!("a\nb{}", "x".repeat(999))});
+        let all = json!([
+            condition("Programmed", "False"),
+            condition("ResolvedRefs", "False"),
+            condition("Accepted", "True")
+        ]);
+        let said = wrong("TrafficTarget", &object(&all)).unwrap().to_string();
+        assert!(said.starts_with("! TrafficTarget shop/web ResolvedRefs=False OfResolvedRefs: a bxxx"), "{said}");
+        assert!(said.chars().count() < 400, "{said}");
+        for well in [json!([condition("Accepted", "True"), condition("Programmed", "Unknown")]), json!(null), json!([])]
+        {
+            assert_eq!(wrong("TrafficTarget", &object(&well)), None);
+        }
+    }
+
+    #[test]
+    fn there_are_so_many_lines_and_no_more() {
+        let many: Vec<Finding> = (0..LINES + 5).map(|n| Finding::doubtful(n.to_string(), "")).collect();
+        let said = told(100, many.clone());
+        assert_eq!(said.len(), LINES + 1);
+        assert!(said[LINES].what.starts_with("5 more objects"), "{said:?}");
+        assert_eq!(told(LINES, many[..LINES].to_vec()).len(), LINES);
+        assert!(told(0, Vec::new()).is_empty());
+    }
+}
