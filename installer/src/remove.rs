@@ -73,11 +73,14 @@ pub async fn remove(
         }
         let api = kinds.api(object).await?;
         match api.delete(&object.name_any(), &DeleteParams::background()).await {
-            Ok(deleted) if deleted.is_right() => tell(Removal::Deleted(shown)),
-            Ok(_) => {
-                tell(Removal::Terminating(shown.clone()));
-                terminating.push((api, object.name_any(), shown));
-            }
+            // Some kinds answer with what they were when they went, others with what has to be finished first.
+            Ok(answer) => match answer.left().and_then(|last| last.metadata.deletion_timestamp) {
+                None => tell(Removal::Deleted(shown)),
+                Some(_) => {
+                    tell(Removal::Terminating(shown.clone()));
+                    terminating.push((api, object.name_any(), shown));
+                }
+            },
             Err(kube::Error::Api(status)) if status.code == 404 => tell(Removal::Absent(shown)),
             Err(error) => return Err(refused(format!("cannot delete {shown}"))(error)),
         }
