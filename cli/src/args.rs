@@ -102,6 +102,9 @@ pub(crate) struct Operator {
     /// root is then in Secret smidge-root, and of several replicas one leads (environment: POD_NAMESPACE, POD_NAME, POD_IP)
     #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["xds_socket", "xds_group", "state"])]
     xds_address: Option<SocketAddr>,
+    /// With --xds-address: where the leader listens to the other replicas, which tell it what their proxies acknowledge
+    #[arg(long, value_name = "ADDRESS", default_value = "[::]:15011")]
+    replica_address: SocketAddr,
     /// With --xds-address: how long kubelets may take to bring a changed ConfigMap into all pods, which a rotation waits for
     #[arg(long, value_name = "TIME", default_value = "2m", value_parser = parse_duration)]
     trust_propagation: Duration,
@@ -268,9 +271,12 @@ impl Operator {
         let namespace = environment("POD_NAMESPACE").unwrap_or_else(|| NAMESPACE.to_owned());
         let unnamed = || format!("{}-{}", environment("HOSTNAME").unwrap_or_default(), std::process::id());
         let replica = environment("POD_NAME").unwrap_or_else(unnamed);
-        let unspoken = if address.ip().is_unspecified() { Ipv4Addr::LOCALHOST.into() } else { address.ip() };
+        let replica_address = self.replica_address;
+        let unspecified = replica_address.ip().is_unspecified();
+        let unspoken = if unspecified { Ipv4Addr::LOCALHOST.into() } else { replica_address.ip() };
         let ip = environment("POD_IP").and_then(|ip| ip.parse().ok()).unwrap_or(unspoken);
-        Some(Secure { address, namespace, replica, ip, propagation: self.trust_propagation, webhook: self.webhook() })
+        let (propagation, webhook) = (self.trust_propagation, self.webhook());
+        Some(Secure { address, namespace, replica, replica_address, ip, propagation, webhook })
     }
 
     fn webhook(&self) -> Option<WebhookConfig> {

@@ -27,7 +27,7 @@ pub use affected::{Dirty, affected};
 pub use compile::{
     compile, compile_endpoints, compile_inbound, compile_peers, compile_service, meshed_pods, workload_key,
 };
-pub use diagnose::{Reach, diagnose, reach};
+pub use diagnose::{Reach, diagnose, grantors, reach};
 pub use diagnostic::{Code, Condition, Diagnostic, Severity};
 pub use facts::{Digest, Fact};
 pub use object::{Kind, ObjectRef};

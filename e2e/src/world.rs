@@ -142,7 +142,7 @@ impl World {
         command.arg("operator").args(&self.arguments);
         if self.secure.is_some() {
             let [xds, metrics] = ports.map(|port| format!("127.0.0.1:{port}"));
-            command.args(["--xds-address", &xds, "--metrics", &metrics]);
+            command.args(["--xds-address", &xds, "--replica-address", "127.0.0.1:0", "--metrics", &metrics]);
             command.env("POD_NAMESPACE", CONTROL_PLANE).env("POD_NAME", name);
         } else {
             command.arg("--xds-socket").arg(self.socket()).args(["--xds-group", &PROXY_UID.to_string()]);
@@ -168,6 +168,11 @@ impl World {
     /// The operator's metrics, where it serves by TLS.
     pub async fn metrics(&self) -> Result<String> {
         self.metrics_at(self.ports[1]).await
+    }
+
+    /// Where the operator serves its metrics.
+    pub fn metrics_port(&self) -> u16 {
+        self.ports[1]
     }
 
     /// The metrics of a replica.

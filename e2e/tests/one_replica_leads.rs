@@ -27,7 +27,7 @@ impl Replicas {
 
     fn start(&self, name: &str) -> Result<Daemon> {
         let mut command = Command::new(beside_this_test("smidge")?);
-        command.args(["operator", "--xds-address", "127.0.0.1:0"]);
+        command.args(["operator", "--xds-address", "127.0.0.1:0", "--replica-address", "127.0.0.1:0"]);
         command.env("KUBECONFIG", &self.kubeconfig).env("POD_NAMESPACE", CONTROL_PLANE).env("POD_NAME", name);
         Daemon::start(name, &command, &self.folder.path().join(name))
     }

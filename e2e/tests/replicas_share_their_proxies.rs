@@ -1,56 +1,161 @@
-//! Two operators: the proxies of both are counted, whichever of them they reach, and when the leader dies the other has them.
+//! Two operators that serve a proxy each: what both acknowledge is counted, and when either dies no status is taken back.
 
-use std::time::Duration;
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
 use smidge_e2e::{
     eventually, holds, objects,
-    world::{SOON, World, end},
+    world::{AppPod, SOON, World, end},
 };
 
 /// The Lease's time, a reconnect and what a busy machine adds.
 const TAKEOVER: Duration = Duration::from_secs(60);
 
-async fn until_served(world: &World, port: u16, streams: usize) -> Result<()> {
-    eventually("streams", TAKEOVER, async || {
-        let metrics = world.metrics_at(port).await?;
-        holds(metrics.contains(&format!("smidge_xds_streams {streams}\n")), || metrics.clone())
-    })
-    .await
+const SPLIT: &str = "trafficsplit/late";
+
+/// The leader, which serves `early`, and a follower, which serves `late`.
+struct Pair {
+    early: AppPod,
+    late: AppPod,
+    /// Of the Service `late`.
+    ip: IpAddr,
+    follower: smidge_e2e::Daemon,
+    /// Of the follower's metrics.
+    port: u16,
+    /// Ends last: a program that was paused once holds up the end of its sandbox.
+    world: World,
+}
+
+impl Pair {
+    async fn start(namespace: &str) -> Result<Self> {
+        let world = World::start_secure(namespace, &[("smidge.dev/mode", "allow")], &[]).await?;
+        let early = world.pod("early").await?;
+        let (follower, port) = world.start_replica("operator-1").await?;
+        eventually("a follower", SOON, async || {
+            let metrics = world.metrics().await?;
+            holds(metrics.contains("smidge_replicas_connected 1\n"), || world.operator_log())
+        })
+        .await?;
+        eventually("a ready follower", SOON, async || {
+            let log = std::fs::read_to_string(world.log_of("operator-1"))?;
+            holds(log.contains("the mesh's roots"), || log.clone())
+        })
+        .await?;
+        let late = world.pod("late").await?;
+        let ip = world.service("late", "late", &[&late]).await?[0];
+        world.service("early", "late", &[&late]).await?;
+        let pair = Self { world, early, late, ip, follower, port };
+        pair.until_served(pair.port, 1).await?;
+        pair.until_served(pair.world.metrics_port(), 1).await?;
+        pair.split(1).await?;
+        pair.world.wait_for("Programmed", SPLIT).await?;
+        let told = pair.programmed().await?;
+        ensure!(told["message"].as_str().unwrap_or_default().starts_with("2 of 2 proxies"), "{told}");
+        Ok(pair)
+    }
+
+    async fn until_served(&self, port: u16, streams: usize) -> Result<()> {
+        eventually("streams", TAKEOVER, async || {
+            let metrics = self.world.metrics_at(port).await?;
+            holds(metrics.contains(&format!("smidge_xds_streams {streams}\n")), || metrics.clone())
+        })
+        .await
+    }
+
+    /// Another share each time is another effect.
+    async fn split(&self, share: u32) -> Result<()> {
+        let backends = [("late", share), ("early", 1)];
+        self.world.apply(&objects::split(&self.world.namespace, "late", "late", &backends)).await
+    }
+
+    async fn programmed(&self) -> Result<Value> {
+        let told = self.world.field(SPLIT, "{.status.conditions[?(@.type=='Programmed')]}").await?;
+        Ok(serde_json::from_str(&told)?)
+    }
+
+    async fn until_told(&self, parts: &[&str]) -> Result<()> {
+        eventually("word in the status", SOON, async || {
+            let told = self.programmed().await?.to_string();
+            holds(parts.iter().all(|part| told.contains(part)), || told.clone())
+        })
+        .await
+    }
+
+    /// Nothing is written of what has not changed, up to now: what is written after all else has been looked at says so.
+    async fn version(&self, barrier: &str) -> Result<String> {
+        let (world, namespace) = (&self.world, &self.world.namespace);
+        world.service(barrier, "early", &[&self.early]).await?;
+        world.apply(&objects::split(namespace, barrier, barrier, &[("early", 1)])).await?;
+        let object = format!("trafficsplit/{barrier}");
+        eventually("word of whoever leads", TAKEOVER, async || {
+            let status = world.field(&object, "{.status.conditions[?(@.type=='Programmed')].status}").await?;
+            holds(status == "True", || format!("{status:?}; {}", world.operator_log()))
+        })
+        .await?;
+        world.field(SPLIT, "{.metadata.resourceVersion}").await
+    }
 }
 
 #[tokio::test]
 async fn what_proxies_of_any_replica_acknowledge_is_programmed() -> Result<()> {
-    let world = World::start_secure("replicas", &[("smidge.dev/mode", "allow")], &[]).await?;
-    let early = world.pod("early").await?;
-    let (_second, metrics) = world.start_replica("operator-1").await?;
-    eventually("a ready second replica", SOON, async || {
-        let log = std::fs::read_to_string(world.log_of("operator-1"))?;
-        holds(log.contains("leader=\"operator-0\"") && log.contains("the mesh's roots"), || log.clone())
-    })
-    .await?;
-    // It reaches the second one, which passes it on.
-    let late = world.pod("late").await?;
-    let ip = world.service("late", "late", &[&late]).await?[0];
-    world.apply(&objects::split(&world.namespace, "late", "late", &[("late", 1)])).await?;
-    world.wait_for("Programmed", "trafficsplit/late").await?;
-    let all = world.field("trafficsplit/late", "{.status.conditions[?(@.type=='Programmed')].message}").await?;
-    anyhow::ensure!(all.starts_with("2 of 2 proxies"), "{all}");
-    until_served(&world, metrics, 0).await?;
+    let pair = Pair::start("replicas").await?;
+    let world = &pair.world;
 
-    let load = early.start(&["load", &std::net::SocketAddr::new(ip, 80).to_string(), "--rate", "50"])?;
-    world.kill_operator().await?;
-    until_served(&world, metrics, 2).await?;
-    world.apply(&objects::split(&world.namespace, "late", "late", &[("late", 2), ("early", 0)])).await?;
-    eventually("word of the new leader", TAKEOVER, async || {
-        let generation = world.field("trafficsplit/late", "{.metadata.generation}").await?;
-        let path = "{.status.conditions[?(@.type=='Programmed')].observedGeneration}";
-        let programmed = world.field("trafficsplit/late", path).await?;
-        holds(generation == programmed, || format!("generation {generation}, told of {programmed}"))
-    })
-    .await?;
-    world.wait_for("Programmed", "trafficsplit/late").await?;
+    // The follower's Envoy holds back what the leader's has.
+    let envoy = pair.late.pod.envoy()?;
+    envoy.pause()?;
+    pair.split(2).await?;
+    let held_back = pair.until_told(&["\"Pending\"", "1 of 2 proxies", "\"observedGeneration\":2"]).await;
+    envoy.resume()?;
+    held_back.with_context(|| world.operator_log())?;
+    world.wait_for("Programmed", SPLIT).await?;
+
+    // What it refuses is told with its own words. (It is given a bound of its own: no object is known that a stock Envoy refuses.)
+    pair.late.pod.admin("POST", "/runtime_modify?re2.max_program_size.error_level=100").await?;
+    let route = |user: &str| {
+        objects::route_group(&world.namespace, "some", &json!([{"name": "x", "headers": [{"x-user": user}]}]))
+    };
+    world.apply(&route("x{150}")).await?;
+    let mut split = objects::split(&world.namespace, "late", "late", &[("early", 1)]);
+    split["spec"]["matches"] = json!([{"kind": "HTTPRouteGroup", "name": "some"}]);
+    world.apply(&split).await?;
+    pair.until_told(&["\"Rejected\"", "1 of 2 proxies", "late.replicas says", "max program size"]).await?;
+    world.apply(&route("x+")).await?;
+    world.wait_for("Programmed", SPLIT).await
+}
+
+#[tokio::test]
+async fn when_the_leader_dies_nothing_is_taken_back_and_the_other_goes_on() -> Result<()> {
+    let pair = Pair::start("leaderless").await?;
+    let load = pair.early.start(&["load", &SocketAddr::new(pair.ip, 80).to_string(), "--rate", "50"])?;
+    let before = pair.version("before").await?;
+    pair.world.kill_operator().await?;
+    pair.until_served(pair.port, 2).await?;
+    let after = pair.version("after").await?;
+    ensure!(before == after, "the status was written: {}", pair.programmed().await?);
+    pair.split(3).await?;
+    pair.until_told(&["\"True\"", "2 of 2 proxies", "\"observedGeneration\":2"]).await?;
     let sum = end(load).await?;
-    anyhow::ensure!(sum["failed"] == 0, "{sum}");
+    ensure!(sum["failed"] == 0, "{sum}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn when_a_follower_dies_nothing_is_taken_back() -> Result<()> {
+    let mut pair = Pair::start("followerless").await?;
+    let before = pair.version("before").await?;
+    pair.follower.kill()?;
+    let leader = pair.world.metrics_port();
+    pair.until_served(leader, 2).await?;
+    let after = pair.version("after").await?;
+    ensure!(before == after, "the status was written: {}", pair.programmed().await?);
+    pair.split(3).await?;
+    pair.until_told(&["\"True\"", "2 of 2 proxies", "\"observedGeneration\":2"]).await?;
+    let metrics = pair.world.metrics().await?;
+    ensure!(metrics.contains("smidge_replicas_connected 0\n"), "{metrics}");
     Ok(())
 }

@@ -3,20 +3,24 @@
 //! The epoch is sticky: it moves when a value that carries the object's effect changed in what the object has a say
 //! in (routes, the shares of a TCP split, its own grants), and stays when endpoints, identities or certificates come
 //! and go. So `Programmed` does not flap with every rollout, and still never says too early that proxies have it.
+//!
+//! Epochs are each process's own. What several processes can compare is the version: a hash of exactly that of which a
+//! change moves the epoch.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
-use smidge_compiler::{Diagnostic, Kind, ObjectRef, Reach, Snapshot, diagnose, reach};
+use smidge_compiler::{Diagnostic, Fact, Kind, ObjectRef, Reach, Snapshot, diagnose, grantors, reach};
 use smidge_mesh::{
     Endpoints, HttpRoute, Inbound, IngressGrant, Members, Protocol, Service, ServiceAccountName, ServiceName,
 };
-use smidge_xds::Epoch;
+use smidge_xds::{Epoch, Version};
 
 use crate::{
     Audience,
+    cache::Cache,
     workloads::{Workloads, account_of},
 };
 
@@ -27,6 +31,7 @@ pub(crate) struct State {
     pub(crate) diagnostics: Arc<[Diagnostic]>,
     pub(crate) reach: Reach,
     pub(crate) epoch: Epoch,
+    pub(crate) version: Version,
     pub(crate) audience: Audience,
 }
 
@@ -42,11 +47,37 @@ pub(crate) struct Effects {
 pub(crate) struct Moment<'a> {
     pub(crate) snapshot: &'a Snapshot,
     pub(crate) workloads: &'a Workloads,
+    pub(crate) services: &'a Cache<ServiceName, Service>,
+    pub(crate) endpoints: &'a Cache<ServiceName, Endpoints>,
     /// Objects that changed, or what they refer to.
     pub(crate) dirty: &'a BTreeSet<ObjectRef>,
     pub(crate) touched: &'a Touched,
     /// Of the step's publication.
     pub(crate) epoch: Epoch,
+}
+
+impl Moment<'_> {
+    /// Of what an object has a say in. Which layers carry it does not count: who joins one has acknowledged nothing of it.
+    fn version(&self, object: &ObjectRef, reach: &Reach) -> Version {
+        let outbound = |name| {
+            let shares = self.endpoints.value(name).map(shares_of).unwrap_or_default();
+            (name, self.services.value(name).map(routes_of), shares)
+        };
+        let services: Vec<_> = reach.services.iter().map(outbound).collect();
+        let grantors = grantors(self.snapshot, object);
+        let (mut grants, mut ingress) = (BTreeSet::new(), BTreeSet::new());
+        for layer in self.workloads.reached(reach) {
+            let is_own = |kind, name: &str| granting(kind, name).is_some_and(|object| grantors.contains(&object));
+            grants.extend(layer.inbound.grants.iter().filter(|grant| is_own(Kind::TrafficTarget, &grant.name)));
+            let said = said_by_ingress(&layer.inbound).into_iter();
+            ingress.extend(said.filter(|grant| is_own(Kind::IngressBackend, &grant.name)));
+        }
+        let config = match self.snapshot.fact(object) {
+            Some(Fact::MeshConfig(config)) if reach.everyone => Some(config.said()),
+            _ => None,
+        };
+        Version::of_value(&(services, grants, ingress, config))
+    }
 }
 
 /// The parts of values that objects have a say in and that changed in one step.
@@ -135,7 +166,7 @@ impl Effects {
     }
 
     fn renewed(&self, moment: &Moment<'_>, object: &ObjectRef) -> Option<State> {
-        let Moment { snapshot, workloads, dirty, touched, epoch } = *moment;
+        let Moment { snapshot, workloads, dirty, touched, epoch, .. } = *moment;
         let (before, is_dirty) = (self.objects.get(object), dirty.contains(object));
         // A folder's objects have no generation.
         let generation = snapshot.fact(object)?.origin().generation.unwrap_or_default();
@@ -145,8 +176,8 @@ impl Effects {
         };
         let moved = touched.moves(object, &reach, is_dirty);
         let stays = before.map_or(Epoch::default(), |before| before.epoch);
-        let audience = workloads.audience(&reach);
-        Some(State { generation, diagnostics, reach, epoch: if moved { epoch } else { stays }, audience })
+        let (version, audience) = (moment.version(object, &reach), workloads.audience(&reach));
+        Some(State { generation, diagnostics, reach, epoch: if moved { epoch } else { stays }, version, audience })
     }
 
     /// Whether this changes anything.

@@ -136,8 +136,8 @@ impl Engine {
     /// What an object does; `None`: there is no such object, or it has no status.
     pub fn effect(&self, object: &ObjectRef) -> Option<Effect> {
         let state = self.effects.state(object)?;
-        let State { generation, diagnostics, epoch, audience, .. } = state.clone();
-        Some(Effect { generation, diagnostics, epoch, audience })
+        let State { generation, diagnostics, epoch, version, audience, .. } = state.clone();
+        Some(Effect { generation, diagnostics, epoch, version, audience })
     }
 
     /// The resources that carry an object's effect.
@@ -209,8 +209,9 @@ impl Engine {
             self.counters.publications += 1;
         }
         touched.conclude(self.workloads.take_reshaped(), !update.is_empty());
-        let Self { snapshot, workloads, epoch, .. } = self;
-        let moment = Moment { snapshot, workloads, dirty: &dirty.objects, touched: &touched, epoch: *epoch };
+        let Self { snapshot, workloads, services, endpoints, epoch, .. } = self;
+        let (dirty, touched, epoch) = (&dirty.objects, &touched, *epoch);
+        let moment = Moment { snapshot, workloads, services, endpoints, dirty, touched, epoch };
         let objects = self.effects.refresh(&moment);
         Step { update, objects, placements: placed.iter().map(Placed::placement).collect() }
     }

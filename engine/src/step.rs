@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use smidge_compiler::{Diagnostic, ObjectRef};
-use smidge_xds::{Epoch, Name, ProxyId, TypeUrl, Update, WorkloadId};
+use smidge_xds::{Epoch, Name, ProxyId, TypeUrl, Update, Version, WorkloadId};
 
 /// What a batch of events did.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +21,8 @@ pub struct Step {
 pub struct Placement {
     /// Its workload layer.
     pub workload: WorkloadId,
+    /// What every process calls that layer.
+    pub key: Version,
     /// Whether the pod is Ready: only then do objects wait for it.
     pub ready: bool,
     /// The publication that put it into its layer: with less it has acknowledged nothing.
@@ -36,6 +38,8 @@ pub struct Effect {
     pub diagnostics: Arc<[Diagnostic]>,
     /// The publication in which its effect last changed. It does not move when endpoints come and go.
     pub epoch: Epoch,
+    /// What its effect is, as every process calls it: it is another one whenever a change of the effect moves the epoch.
+    pub version: Version,
     /// Whom it concerns.
     pub audience: Audience,
 }

@@ -12,7 +12,7 @@ use std::{
 use smidge_compiler::Reach;
 use smidge_mesh::{Inbound, PodName, ServiceAccountName, WorkloadKey};
 use smidge_translator::translate_inbound;
-use smidge_xds::{Epoch, LayerChange, ProxyChange, ProxyId, Resource, WorkloadId};
+use smidge_xds::{Epoch, LayerChange, ProxyChange, ProxyId, Resource, Version, WorkloadId};
 
 use crate::{
     Audience, Counters, Placement,
@@ -25,6 +25,8 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Workload {
     pub(crate) id: WorkloadId,
+    /// Of its key.
+    version: Version,
     pub(crate) inbound: Inbound,
     pub(crate) resources: Vec<Arc<Resource>>,
     layer: Layer,
@@ -111,9 +113,9 @@ impl Workloads {
     ) -> Option<Placed> {
         let before = self.pods.get(pod).copied();
         let after = seat.map(|seat| {
-            let workload = self.layer_for(&seat.key, counters, inbound);
+            let (workload, key) = self.layer_for(&seat.key, counters, inbound);
             let since = before.filter(|old| old.workload == workload).map_or(epoch, |old| old.since);
-            Placement { workload, ready: seat.ready, since }
+            Placement { workload, key, ready: seat.ready, since }
         });
         if before == after {
             return None;
@@ -165,19 +167,20 @@ impl Workloads {
         key: &WorkloadKey,
         counters: &mut Counters,
         inbound: impl FnOnce(&WorkloadKey) -> Inbound,
-    ) -> WorkloadId {
+    ) -> (WorkloadId, Version) {
         if let Some(workload) = self.layers.get(key) {
-            return workload.id;
+            return (workload.id, workload.version);
         }
         counters.compiled += 1;
         let (id, inbound, mut layer) = (WorkloadId(self.ids), inbound(key), Layer::default());
+        let version = Version::of_value(key);
         self.ids += 1;
         let resources = layer.replace(&Owner::Inbound, &[], translate_inbound(&inbound), counters);
         self.keys.insert(id, key.clone());
         self.reshaped.insert(account_of(key));
         self.by_account.entry(account_of(key)).or_default().insert(key.clone());
-        self.layers.insert(key.clone(), Workload { id, inbound, resources, layer, pods: 0, is_told: false });
-        id
+        self.layers.insert(key.clone(), Workload { id, version, inbound, resources, layer, pods: 0, is_told: false });
+        (id, version)
     }
 
     fn join(&mut self, id: WorkloadId) {

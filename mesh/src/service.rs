@@ -60,7 +60,7 @@ pub struct DirectAddress {
 pub struct RouteName(pub Arc<str>);
 
 /// One HTTP rule: requests that fit any of `matches` are spread over `backends`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct HttpRoute {
     /// `split/<name>` or `split/<name>/<group>`.
     pub name: RouteName,

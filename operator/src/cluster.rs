@@ -32,9 +32,9 @@ use crate::{
     message::{Message, Source},
     metrics::Gauges,
     plane::{Door, Plane, PlaneConfig, PlaneError},
+    replicas::{self, Trust},
     statuses::write_statuses,
     tls,
-    tunnel::Tunnels,
     watch::watches,
     webhook::{self, Webhook},
 };
@@ -62,7 +62,9 @@ pub struct Secure {
     pub namespace: String,
     /// What this replica is called; no other has that name.
     pub replica: String,
-    /// Where the other replicas reach this one.
+    /// Where it listens to the other replicas while it leads.
+    pub replica_address: SocketAddr,
+    /// Where they reach it.
     pub ip: IpAddr,
     /// How long after a ConfigMap is written all pods may have it.
     pub propagation: Duration,
@@ -115,6 +117,14 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
+    /// Other replicas cannot be listened to.
+    #[error("cannot listen to other replicas on {address}: give another address with --replica-address")]
+    Replicas {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
     /// Admissions cannot be served.
     #[error("cannot serve admissions on {address}: give another address with --webhook-address")]
     Webhook {
@@ -146,7 +156,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         Some(_) => Shared::default(),
         None => Shared::with(config.plane.authority()?),
     };
-    let (door, candidate) = door(&config, &client, &shared, &refusals).await?;
+    let door = door(&config, &client, &shared, &refusals).await?;
     // The watches need the plane's inbox, the plane the names of the watches: these are all kinds.
     let awaited = crate::watch::sources().chain(config.secure.is_some().then_some(Source::Root));
     let (plane, orders) = Plane::start(door, shared.clone(), awaited, limits, &shutdown)?;
@@ -166,27 +176,28 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         let has_bundle = has_cluster_bundle.subscribe();
         tasks.spawn(admit(webhook, &client, &shared, admissions, has_bundle, &shutdown).await?);
     }
-    let candidacy = config.secure.as_ref().zip(candidate).map(|(secure, (candidate, leadership))| {
-        let times = Times { propagation: secure.propagation, lifetime: config.plane.certificate_lifetime };
-        let namespace = secure.namespace.clone();
-        let (client, shared) = (client.clone(), shared.clone());
-        let surroundings = custody::Surroundings {
-            client,
-            namespace,
-            authority: shared.authority,
-            identities: shared.identities,
-            messages: plane.messages.clone(),
-            leadership: leadership.clone(),
-            acknowledged: plane.acknowledged.clone(),
-            numbers: plane.numbers.clone(),
-            times,
-            has_cluster_bundle,
-            rotation,
-        };
-        tasks.spawn(custody::keep(surroundings));
-        tasks.spawn(tell_leadership(leadership, plane.messages.clone()));
-        tokio::spawn(candidate.run(shutdown.clone()))
-    });
+    let candidacy = match &config.secure {
+        Some(secure) => {
+            let times = Times { propagation: secure.propagation, lifetime: config.plane.certificate_lifetime };
+            let (candidate, leadership) = meet(secure, &client, &shared, &plane, &mut tasks).await?;
+            let surroundings = custody::Surroundings {
+                client,
+                namespace: secure.namespace.clone(),
+                authority: shared.authority,
+                identities: shared.identities,
+                messages: plane.messages.clone(),
+                leadership,
+                acknowledged: plane.acknowledged.clone(),
+                numbers: plane.numbers.clone(),
+                times,
+                has_cluster_bundle,
+                rotation,
+            };
+            tasks.spawn(custody::keep(surroundings));
+            Some(tokio::spawn(candidate.run(shutdown.clone())))
+        }
+        None => None,
+    };
     shutdown.cancelled().await;
     tracing::info!("ending: proxies go on with what they have");
     plane.stopped().await?;
@@ -197,16 +208,8 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
     Ok(())
 }
 
-/// Who wants to lead, and how it will be known who does.
-type Candidacy = (Candidate, watch::Receiver<Leadership>);
-
-async fn door(
-    config: &Config,
-    client: &Client,
-    shared: &Shared,
-    refusals: &Arc<Refusals>,
-) -> Result<(Door, Option<Candidacy>), Error> {
-    let Some(secure) = &config.secure else { return Ok((Door::Socket(config.plane.socket.clone()), None)) };
+async fn door(config: &Config, client: &Client, shared: &Shared, refusals: &Arc<Refusals>) -> Result<Door, Error> {
+    let Some(secure) = &config.secure else { return Ok(Door::Socket(config.plane.socket.clone())) };
     let address = secure.address;
     let listener = TcpListener::bind(address).await.map_err(|source| Error::Xds { address, source })?;
     let name = format!("{XDS_SERVICE}.{}.svc", secure.namespace);
@@ -214,13 +217,31 @@ async fn door(
     let tls = tls::server_config(Arc::new(serving), &["h2"]).map_err(PlaneError::from)?;
     let (pods, identities) = (shared.pods.clone(), shared.identities.clone());
     let review = Arc::new(ApiServerReview::new(client.clone()));
-    let port = listener.local_addr().map_or(address.port(), |bound| bound.port());
     tracing::info!(%address, name, "serving proxies by TLS");
     let identify = Arc::new(ByToken::new(review, pods, identities, refusals.clone()));
+    Ok(Door::Tls(listener, tls, identify))
+}
+
+/// Meets the other replicas: one of them leads, and the others tell it what their proxies acknowledge.
+async fn meet(
+    secure: &Secure,
+    client: &Client,
+    shared: &Shared,
+    plane: &Plane,
+    tasks: &mut JoinSet<()>,
+) -> Result<(Candidate, watch::Receiver<Leadership>), Error> {
+    let address = secure.replica_address;
+    let listener = TcpListener::bind(address).await.map_err(|source| Error::Replicas { address, source })?;
+    let port = listener.local_addr().map_or(address.port(), |bound| bound.port());
+    let (namespace, name) = (&secure.namespace, &secure.replica);
     let reached = SocketAddr::new(secure.ip, port);
-    let (candidate, leadership) = Candidate::new(client.clone(), &secure.namespace, &secure.replica, reached);
-    let tunnels = Tunnels::new(leadership.clone());
-    Ok((Door::Tls(listener, tls, identify, tunnels), Some((candidate, leadership))))
+    let (candidate, leadership) = Candidate::new(client.clone(), namespace, name, reached);
+    let (trust, messages) = (Trust::new(shared.authority.clone(), namespace), &plane.messages);
+    let heard = replicas::hear(listener, &trust, leadership.clone(), messages.clone());
+    tasks.spawn(heard.map_err(PlaneError::from)?);
+    tasks.spawn(replicas::follow(trust, name.clone(), leadership.clone(), messages.clone()));
+    tasks.spawn(tell_leadership(leadership.clone(), messages.clone()));
+    Ok((candidate, leadership))
 }
 
 /// Lets pods join: what comes back goes on for ever.

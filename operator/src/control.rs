@@ -5,10 +5,14 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use smidge_compiler::{Event, Kind, workload_key};
 use smidge_engine::{Engine, Expected, Step};
 use smidge_mesh::{PodName, TrustBundle};
-use smidge_xds::{Epoch, ProxyId};
+use smidge_report::{Acknowledgements, Replica, Subject};
+use smidge_xds::{Epoch, ProxyId, Version};
 use smidge_xds_server::{Hub, Reported};
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{
+        mpsc::{self, OwnedPermit},
+        watch,
+    },
     task::{JoinError, JoinHandle},
     time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until},
 };
@@ -18,6 +22,7 @@ use crate::{
     identity::{Issuer, Shared},
     message::{Message, Source},
     metrics::Numbers,
+    replicas::{Account, Outbox, Word},
     statuses::Statuses,
 };
 
@@ -37,8 +42,10 @@ pub(crate) struct Control {
     hub: Arc<Hub>,
     shared: Shared,
     statuses: Statuses,
-    /// The publication with the present trust bundle.
-    trusted_since: Epoch,
+    /// The publication with the present trust bundle, and its version.
+    trusted: (Epoch, Version),
+    /// What is still to be told to the leader, where another one leads.
+    outbox: Option<Outbox>,
     acknowledged: watch::Sender<TrustBundle>,
     /// Sources that have not yet told everything; until then events are only gathered.
     awaited: BTreeSet<Source>,
@@ -57,6 +64,10 @@ enum Occasion {
     Messages(Vec<Message>),
     Reports(Reported),
     Due,
+    /// The leader listens; `None`: no more.
+    Room(Option<OwnedPermit<Account>>),
+    /// Proxies were given a certificate.
+    Signed(BTreeSet<ProxyId>),
     Verify,
     Verified(Result<Expected, JoinError>),
 }
@@ -76,7 +87,8 @@ impl Control {
             gathered: vec![Event::TrustBundle(shared.authority.trust_bundle())],
             shared,
             statuses,
-            trusted_since: Epoch::default(),
+            trusted: Default::default(),
+            outbox: None,
             acknowledged: watch::Sender::default(),
             awaited,
             missing: BTreeSet::new(),
@@ -109,9 +121,19 @@ impl Control {
                 }
                 Occasion::Verify => self.begin_verify(),
                 Occasion::Verified(expected) => self.conclude_verify(expected),
+                Occasion::Room(room) => self.tell_leader(room),
+                Occasion::Signed(proxies) => {
+                    if let Some(outbox) = &mut self.outbox {
+                        outbox.sign(proxies);
+                    }
+                }
                 Occasion::Due => {}
             }
             self.statuses.settle(&self.engine);
+            let changed = self.statuses.take_changed();
+            if let Some(outbox) = &mut self.outbox {
+                outbox.touch(changed);
+            }
             let untrusting = self.tell_acknowledged();
             self.tell_numbers(untrusting);
         }
@@ -123,6 +145,7 @@ impl Control {
             awaited: self.awaited.iter().copied().collect(),
             missing: self.missing.iter().copied().collect(),
             untrusting,
+            replicas: self.statuses.acknowledgements().replicas() as u64,
         });
     }
 
@@ -132,7 +155,7 @@ impl Control {
         if *self.acknowledged.borrow() == *bundle {
             return 0;
         }
-        let lacking = self.statuses.lacking(self.trusted_since);
+        let lacking = self.statuses.lacking(self.trusted);
         if lacking.is_none() {
             self.acknowledged.send_replace(bundle.clone());
         }
@@ -154,6 +177,8 @@ impl Control {
             count = messages.recv_many(&mut batch, QUEUE) => (count > 0).then_some(Occasion::Messages(batch)),
             reported = reported_from(&self.hub, self.reports_at) => Some(Occasion::Reports(reported)),
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => Some(Occasion::Due),
+            room = room(self.outbox.as_ref(), self.statuses.acknowledgements()) => Some(Occasion::Room(room)),
+            proxies = self.shared.identities.signed() => Some(Occasion::Signed(proxies)),
             expected = joined(&mut self.verification) => Some(Occasion::Verified(expected)),
             _ = verify.tick() => Some(Occasion::Verify),
         }
@@ -169,6 +194,8 @@ impl Control {
                     self.awaited.remove(&source);
                 }
                 Message::Leading(leads) => self.statuses.lead(leads, &self.engine),
+                Message::Replica(replica, word) => self.hear(&replica, word),
+                Message::Leader(sender) => self.begin_telling(sender),
                 Message::Missing(kind, true) => {
                     self.missing.insert(kind);
                 }
@@ -182,8 +209,12 @@ impl Control {
             let pods = gathered.iter().filter_map(pod_of).collect::<BTreeSet<_>>();
             let before = self.engine.snapshot().trust_bundle().clone();
             let step = self.engine.apply(gathered);
-            if *self.engine.snapshot().trust_bundle() != before {
-                self.trusted_since = self.engine.epoch();
+            let bundle = self.engine.snapshot().trust_bundle();
+            if *bundle != before {
+                self.trusted = (self.engine.epoch(), Version::of(bundle.0.as_bytes()));
+                if let Some(outbox) = &mut self.outbox {
+                    outbox.change([Subject::TrustBundle]);
+                }
             }
             self.publish(step);
             self.show(pods);
@@ -227,7 +258,40 @@ impl Control {
             }
         }
         self.statuses.publish();
+        if let Some(outbox) = &mut self.outbox {
+            outbox.change(step.objects.iter().cloned().map(Subject::Object));
+        }
         self.statuses.touch(step.objects);
+    }
+
+    /// Another replica tells of its proxies.
+    fn hear(&mut self, replica: &Replica, word: Word) {
+        if let Word::Told(account) = &word {
+            for (proxy, signer) in &account.signers {
+                self.shared.identities.hear_signer(proxy, signer.clone());
+            }
+        }
+        self.statuses.hear(replica, word);
+    }
+
+    /// The leader listens: it is told everything.
+    fn begin_telling(&mut self, to: mpsc::Sender<Account>) {
+        let objects = self.engine.objects().cloned().map(Subject::Object);
+        let subjects = objects.chain([Subject::TrustBundle]);
+        self.outbox = Some(Outbox::new(to, self.statuses.acknowledgements(), subjects));
+    }
+
+    fn tell_leader(&mut self, room: Option<OwnedPermit<Account>>) {
+        let (Some(room), Some(outbox)) = (room, &mut self.outbox) else {
+            self.outbox = None;
+            return;
+        };
+        let (engine, trusted) = (&self.engine, self.trusted);
+        let effect = |subject: &Subject| match subject {
+            Subject::TrustBundle => Some(trusted),
+            Subject::Object(object) => engine.effect(object).map(|effect| (effect.epoch, effect.version)),
+        };
+        room.send(outbox.next(self.statuses.acknowledgements(), &self.shared.identities, effect));
     }
 
     /// In a large mesh a full compile takes a while, and changes do not wait for it.
@@ -262,6 +326,14 @@ fn pod_of(event: &Event) -> Option<PodName> {
         _ => return None,
     };
     (object.kind == Kind::Pod).then(|| PodName::new(object.namespace, object.name))
+}
+
+/// Room for the next account, if there is somebody to give it to.
+async fn room(outbox: Option<&Outbox>, of: &Acknowledgements) -> Option<OwnedPermit<Account>> {
+    match outbox {
+        Some(outbox) => outbox.room(of).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// The end of a task, if there is one.

@@ -21,8 +21,8 @@ use tokio_util::sync::CancellationToken;
 /// The name of the Lease.
 pub const LEASE: &str = "smidge-leader";
 
-/// The annotation with the address at which the holder serves proxies.
-const ADDRESS: &str = "smidge.dev/xds-address";
+/// The annotation with the address at which the other replicas tell the holder what their proxies acknowledge.
+const ADDRESS: &str = "smidge.dev/replica-address";
 
 /// How long nobody else leads after a leader was last heard of.
 const DURATION: Duration = Duration::from_secs(15);
@@ -43,7 +43,7 @@ pub enum Leadership {
     Other {
         /// Its name.
         name: String,
-        /// Where it serves proxies, if it says so.
+        /// Where other replicas reach it, if it says so.
         address: Option<SocketAddr>,
     },
     /// This one leads.
@@ -51,7 +51,7 @@ pub enum Leadership {
 }
 
 impl Leadership {
-    /// Where another replica that leads serves proxies.
+    /// Where another replica that leads is reached.
     pub fn elsewhere(&self) -> Option<SocketAddr> {
         match self {
             Self::Other { address, .. } => *address,
@@ -69,7 +69,7 @@ impl Leadership {
 pub struct Candidate {
     api: Api<Lease>,
     name: String,
-    /// Where it serves proxies.
+    /// Where the others reach it.
     address: SocketAddr,
     /// What was last seen in the Lease, and when it was first seen so.
     seen: Option<(Option<String>, Instant)>,
@@ -86,7 +86,8 @@ enum Step {
 }
 
 impl Candidate {
-    /// A candidate of this name, which no other replica has, in this namespace; `address`: where it serves proxies.
+    /// A candidate of this name, which no other replica has, in this namespace; `address`: where the others reach
+    /// it.
     pub fn new(
         client: Client,
         namespace: &str,

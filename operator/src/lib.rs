@@ -7,6 +7,7 @@
 //!                        Order  ▼  │ Reported
 //!                             Statuses ──→ writer: API server, or the table and file of standalone mode
 //! ```
+//! Of several replicas of a cluster, those that do not lead tell the leader's loop what their proxies acknowledge (`replicas`).
 //! No rule of SMI or of Envoy is here. One task owns the engine; what is shared between tasks are messages, and the
 //! small map of who a proxy is.
 
@@ -20,11 +21,11 @@ pub mod leader;
 mod message;
 mod metrics;
 mod plane;
+mod replicas;
 mod socket;
 pub mod standalone;
 mod statuses;
 pub mod tls;
-mod tunnel;
 mod watch;
 pub mod webhook;
 

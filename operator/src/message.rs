@@ -4,6 +4,10 @@ use std::sync::Arc;
 
 use smidge_compiler::{Event, Kind, ObjectRef};
 use smidge_crds::Status;
+use smidge_report::Replica;
+use tokio::sync::mpsc;
+
+use crate::replicas::{Account, Word};
 
 /// One thing that the loop has to know.
 #[derive(Clone, Debug)]
@@ -18,6 +22,10 @@ pub(crate) enum Message {
     Missing(Kind, bool),
     /// Whether this replica leads: only the leader writes.
     Leading(bool),
+    /// Another replica tells what its proxies acknowledge.
+    Replica(Replica, Word),
+    /// The leader listens to this one.
+    Leader(mpsc::Sender<Account>),
     /// A write of a status came to its end.
     Written(ObjectRef, Outcome),
 }

@@ -24,6 +24,8 @@ pub(crate) struct Numbers {
     pub(crate) missing: Vec<Kind>,
     /// How many Ready proxies have not acknowledged the trusted roots.
     pub(crate) untrusting: u32,
+    /// Other replicas that tell what their proxies acknowledge.
+    pub(crate) replicas: u64,
 }
 
 /// Where all numbers come from. A clone looks at the same.
@@ -50,6 +52,12 @@ pub(crate) fn render(of: &Gauges) -> String {
         "gauge",
         missing,
     );
+    let replicas = (
+        "smidge_replicas_connected".to_owned(),
+        "Other replicas that tell this one what their proxies acknowledge: all others on the leader.",
+        "gauge",
+        numbers.replicas,
+    );
     let served = of.server.read().into_iter().map(|row| match row {
         ("streams", help, value) => ("smidge_xds_streams".to_owned(), help, "gauge", value),
         row => total("smidge_xds_")(row),
@@ -57,7 +65,7 @@ pub(crate) fn render(of: &Gauges) -> String {
     let admitted = of.webhook.read().into_iter().map(total("smidge_webhook_"));
     let mut text = String::new();
     let rotation = rotation_rows(*of.rotation.borrow(), numbers.untrusting);
-    for (name, help, kind, value) in engine.chain([missing]).chain(rotation).chain(served).chain(admitted) {
+    for (name, help, kind, value) in engine.chain([missing, replicas]).chain(rotation).chain(served).chain(admitted) {
         // Writing to a String cannot fail.
         let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n");
     }

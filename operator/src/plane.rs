@@ -23,7 +23,6 @@ use crate::{
     socket::{self, Socket},
     statuses::{Order, Statuses},
     tls,
-    tunnel::Tunnels,
 };
 
 /// How long nothing is accepted after a connection could not be.
@@ -76,7 +75,7 @@ pub(crate) enum Door {
     /// By this socket, which decides who may open it: what they say is believed.
     Socket(Socket),
     /// By TLS, and they are identified.
-    Tls(TcpListener, Arc<ServerConfig>, Arc<dyn Identify>, Tunnels),
+    Tls(TcpListener, Arc<ServerConfig>, Arc<dyn Identify>),
 }
 
 /// A control plane that runs.
@@ -132,8 +131,8 @@ fn open(door: Door, hub: &Arc<Hub>, shutdown: &CancellationToken) -> Result<Join
             tracing::info!(socket = %socket.path.display(), "serving proxies");
             tokio::spawn(serve_on(listener, socket, hub, shutdown))
         }
-        Door::Tls(listener, config, identify, tunnels) => {
-            let incoming = Box::pin(tls::incoming_unless(listener, config, Some(tunnels)));
+        Door::Tls(listener, config, identify) => {
+            let incoming = Box::pin(tls::incoming(listener, config));
             tokio::spawn(serve_tls(incoming, identify, hub, shutdown))
         }
     })

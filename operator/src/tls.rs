@@ -12,10 +12,7 @@ use std::{
     time::Duration,
 };
 
-use futures::{
-    future::BoxFuture,
-    stream::{Stream, unfold},
-};
+use futures::stream::{Stream, unfold};
 use rustls::{ServerConfig, server::ResolvesServerCert, version::TLS13};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -25,8 +22,6 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tonic::transport::server::Connected;
-
-use crate::tunnel::Tunnels;
 
 /// How long a handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(5);
@@ -55,23 +50,13 @@ pub fn incoming(
     listener: TcpListener,
     config: Arc<ServerConfig>,
 ) -> impl Stream<Item = Result<Connection, Infallible>> {
-    incoming_unless(listener, config, None)
-}
-
-/// The same, without those that are passed on to the leader.
-pub(crate) fn incoming_unless(
-    listener: TcpListener,
-    config: Arc<ServerConfig>,
-    tunnels: Option<Tunnels>,
-) -> impl Stream<Item = Result<Connection, Infallible>> {
-    let door = Door { listener, acceptor: config.into(), tunnels, under_way: JoinSet::new(), oldest: VecDeque::new() };
+    let door = Door { listener, acceptor: config.into(), under_way: JoinSet::new(), oldest: VecDeque::new() };
     unfold(door, async |mut door| Some((Ok(door.next().await), door)))
 }
 
 struct Door {
     listener: TcpListener,
     acceptor: TlsAcceptor,
-    tunnels: Option<Tunnels>,
     under_way: JoinSet<Option<Connection>>,
     oldest: VecDeque<AbortHandle>,
 }
@@ -106,28 +91,15 @@ impl Door {
         {
             oldest.abort();
         }
-        self.oldest.push_back(self.under_way.spawn(begin(self.tunnels.clone(), self.acceptor.clone(), stream, from)));
+        self.oldest.push_back(self.under_way.spawn(shake(self.acceptor.clone(), stream, from)));
     }
-}
-
-async fn begin(
-    tunnels: Option<Tunnels>,
-    acceptor: TlsAcceptor,
-    stream: TcpStream,
-    from: SocketAddr,
-) -> Option<Connection> {
-    let Some(tunnels) = tunnels else { return shake(acceptor, stream, from).await };
-    let stream = tunnels.pass(stream).await?;
-    let mut connection = shake(acceptor, stream, from).await?;
-    connection.sent_away = Some(tunnels.sent_away());
-    Some(connection)
 }
 
 async fn shake(acceptor: TlsAcceptor, stream: TcpStream, from: SocketAddr) -> Option<Connection> {
     // Small messages go to and fro; without it they would wait for each other.
     let _ = stream.set_nodelay(true);
     match timeout(HANDSHAKE, acceptor.accept(stream)).await {
-        Ok(Ok(stream)) => Some(Connection { stream, sent_away: None }),
+        Ok(Ok(stream)) => Some(Connection { stream }),
         Ok(Err(error)) => {
             tracing::debug!(%from, %error, "a TLS handshake failed");
             None
@@ -142,8 +114,6 @@ async fn shake(acceptor: TlsAcceptor, stream: TcpStream, from: SocketAddr) -> Op
 /// A connection whose handshake is done.
 pub struct Connection {
     stream: TlsStream<TcpStream>,
-    /// When it should be closed, so that its client comes again and is passed on.
-    sent_away: Option<BoxFuture<'static, ()>>,
 }
 
 impl Connected for Connection {
@@ -156,10 +126,6 @@ impl Connected for Connection {
 
 impl AsyncRead for Connection {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.sent_away.as_mut().is_some_and(|away| away.as_mut().poll(cx).is_ready()) {
-            self.sent_away = None;
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionReset, "another replica leads")));
-        }
         Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }

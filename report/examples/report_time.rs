@@ -8,8 +8,8 @@ use std::{
 };
 
 use smidge_engine::{Audience, Effect, Placement};
-use smidge_report::{Acknowledgements, Standing};
-use smidge_xds::{Epoch, ProxyId, WorkloadId};
+use smidge_report::{Acknowledgements, Standing, Subject};
+use smidge_xds::{Epoch, ProxyId, Version, WorkloadId};
 
 const ROUNDS: u64 = 100;
 
@@ -20,7 +20,8 @@ fn main() {
     let objects: Vec<Effect> = (1..=sizes.next().unwrap_or(1_000)).map(effect).collect();
     let mut acks = Acknowledgements::default();
     for (workload, proxy) in (0..).zip(&proxies) {
-        let placement = Placement { workload: WorkloadId(workload % 100), ready: true, since: Epoch(1) };
+        let (workload, key) = (WorkloadId(workload % 100), Version::default());
+        let placement = Placement { workload, key, ready: true, since: Epoch(1) };
         acks.place(proxy, Some(placement));
     }
 
@@ -50,12 +51,13 @@ fn effect(number: u64) -> Effect {
         0 => Audience::Workloads([WorkloadId((number % 100) as u32)].into()),
         _ => Audience::Everyone,
     };
-    Effect { generation: 1, diagnostics: [].into(), epoch: Epoch(number), audience }
+    Effect { generation: 1, diagnostics: [].into(), epoch: Epoch(number), version: Version::default(), audience }
 }
 
 fn look(acks: &mut Acknowledgements, objects: &[Effect]) -> usize {
     let news = acks.take_news();
-    let concerned: Vec<&Effect> = objects.iter().filter(|effect| news.concern(effect)).collect();
-    concerned.iter().for_each(|effect| drop(acks.tally(effect, BTreeSet::new)));
+    let concerned: Vec<&Effect> =
+        objects.iter().filter(|effect| acks.concern(&news, &Subject::TrustBundle, effect)).collect();
+    concerned.iter().for_each(|effect| drop(acks.tally(&Subject::TrustBundle, effect, BTreeSet::new)));
     concerned.len()
 }

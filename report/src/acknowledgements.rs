@@ -1,4 +1,7 @@
-//! What the proxies of this replica have acknowledged.
+//! What proxies have acknowledged: those of this replica, and those that others tell of.
+//!
+//! Epochs are each process's own. What another replica tells of its proxies counts for what has there the same version
+//! as here, by the epoch in which it took effect there.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -9,16 +12,12 @@ use std::{
 use smidge_engine::{Audience, Carrier, Effect, Placement};
 use smidge_xds::{Epoch, Name, ProxyId, TypeUrl, WorkloadId};
 
-use crate::group::Group;
-
-/// How one proxy stands, as the hub says.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Standing {
-    /// The first publication of which it has not acknowledged all that it subscribes to; `None`: it has all.
-    pub behind_since: Option<Epoch>,
-    /// What it has rejected and not had a better form of since, with Envoy's words.
-    pub rejected: BTreeMap<(TypeUrl, Name), Arc<str>>,
-}
+use crate::{
+    Mark, News, Rejection, Replica, Standing, Subject, Told,
+    group::Ledger,
+    marks::Marks,
+    replicas::{Homes, Other, Seat},
+};
 
 /// How far an object's effect has got.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,126 +32,114 @@ pub struct Tally {
     pub complaint: Option<(ProxyId, Arc<str>)>,
 }
 
-/// What has changed since the last time it was asked: which objects are worth another look.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct News {
-    /// Proxies got past these epochs, or fell behind them: from, through.
-    epochs: Option<(Epoch, Epoch)>,
-    /// Proxies of these layers came, went, became Ready, or rejected something. Any such news concern the objects
-    /// whose audience is everyone.
-    workloads: BTreeSet<WorkloadId>,
+/// Where a proxy is counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Counted {
+    seat: Seat,
+    workload: WorkloadId,
+    gate: Option<Epoch>,
 }
 
-impl News {
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.epochs.is_none() && self.workloads.is_empty()
-    }
-
-    /// Whether the tally of an effect may be another one now.
-    pub fn concern(&self, effect: &Effect) -> bool {
-        let passed = self.epochs.is_some_and(|(from, through)| (from..=through).contains(&effect.epoch));
-        passed
-            || match &effect.audience {
-                Audience::Everyone => !self.workloads.is_empty(),
-                Audience::Workloads(workloads) => !workloads.is_disjoint(&self.workloads),
-                Audience::Nobody => false,
-            }
-    }
-
-    fn pass(&mut self, from: Epoch, through: Epoch) {
-        if from <= through {
-            let (low, high) = self.epochs.unwrap_or((from, through));
-            self.epochs = Some((low.min(from), high.max(through)));
-        }
-    }
-}
-
-#[derive(Debug, PartialEq)]
-struct Rejection {
-    words: Arc<str>,
-    /// What took effect before this epoch the proxy still has, in the form that it accepted last.
-    from: Epoch,
-}
-
-#[derive(Debug)]
-struct Proxy {
-    placement: Option<Placement>,
-    /// Never goes back while the proxy is known: what it has acknowledged it has, connected or not.
-    behind: Option<Epoch>,
-    rejected: BTreeMap<(TypeUrl, Name), Rejection>,
-    /// Where it is counted at present.
-    counted: Option<(WorkloadId, Option<Epoch>)>,
-}
-
-impl Default for Proxy {
-    fn default() -> Self {
-        Self { placement: None, behind: Some(Epoch(0)), rejected: BTreeMap::new(), counted: None }
-    }
-}
-
-impl Proxy {
-    /// The first epoch that it has not acknowledged, when all through `through` were reported on.
-    fn gate(&self, through: Epoch) -> Option<Epoch> {
-        let since = self.placement.map_or(Epoch(0), |placement| placement.since);
-        match self.behind {
-            Some(behind) if behind > since => Some(behind),
-            None if since <= through => None,
-            _ => Some(Epoch(0)),
-        }
-    }
-}
-
-/// What the proxies of this replica have acknowledged. Fed by the engine ([`place`](Self::place)) and the hub
-/// ([`report`](Self::report)).
+/// What the proxies have acknowledged. Fed by the engine ([`place`](Self::place)), the hub ([`report`](Self::report)) and
+/// other replicas ([`hear`](Self::hear)). Each proxy is counted once: at the replica where it last got past its first full
+/// set.
 #[derive(Debug, Default)]
 pub struct Acknowledgements {
-    proxies: BTreeMap<ProxyId, Proxy>,
-    everyone: Group,
-    workloads: BTreeMap<WorkloadId, Group>,
+    own: Marks,
+    others: BTreeMap<Replica, Other>,
+    homes: Homes,
+    counted: BTreeMap<ProxyId, Counted>,
+    ledgers: BTreeMap<Seat, Ledger>,
     rejecting: BTreeSet<ProxyId>,
-    /// Proxies that were placed by a publication that is not reported on yet.
-    early: BTreeSet<ProxyId>,
-    through: Epoch,
+    /// Proxies of this replica whose mark may be another one.
+    changed: BTreeSet<ProxyId>,
     news: News,
 }
 
 impl Acknowledgements {
     /// Takes in where a proxy stands; `None`: its pod is gone.
     pub fn place(&mut self, proxy: &ProxyId, placement: Option<Placement>) {
-        match placement {
-            Some(_) => {
-                self.proxies.entry(proxy.clone()).or_default().placement = placement;
-                self.recount(proxy);
-            }
-            None => {
-                self.uncount(proxy);
-                let gone = self.proxies.remove(proxy).and_then(|gone| gone.placement);
-                self.news.workloads.extend(gone.map(|placement| placement.workload));
-                self.rejecting.remove(proxy);
-                self.early.remove(proxy);
-            }
+        self.own.place(proxy, placement);
+        if placement.is_none() {
+            self.homes.forget(proxy);
+            self.others.values_mut().for_each(|other| drop(other.marks.remove(proxy)));
         }
+        self.changed.insert(proxy.clone());
+        self.recount(proxy);
     }
 
     /// Takes in a report of the hub: `through` is the newest publication that it covers; proxies that it does not
     /// name stand as before, and those that were behind nothing have acknowledged `through` too. `None`: the hub
     /// does not know the proxy any more.
     pub fn report(&mut self, through: Epoch, proxies: impl IntoIterator<Item = (ProxyId, Option<Standing>)>) {
-        let reported = self.through;
-        self.through = through;
-        self.news.pass(reported.next(), through);
-        let mut changed = mem::take(&mut self.early);
-        for (id, standing) in proxies {
-            let is_placed = self.proxies.get(&id).is_some_and(|proxy| proxy.placement.is_some());
-            if standing.is_some() || is_placed {
-                self.stand(&id, standing.as_ref(), reported);
-                changed.insert(id);
-            } else {
-                self.proxies.remove(&id);
+        self.news.pass(&None, self.own.through().next(), through);
+        for (id, rejects) in self.own.report(through, proxies) {
+            self.serve(&id, &None, self.own.is_here(&id), rejects);
+            self.changed.insert(id);
+        }
+    }
+
+    /// Another replica begins to tell, from the beginning.
+    pub fn open(&mut self, replica: &Replica) {
+        self.others.entry(replica.clone()).or_default().begin();
+    }
+
+    /// Takes in what another replica tells, once it has told all. Returns the proxies of which that is news.
+    pub fn hear(&mut self, replica: &Replica, told: Told) -> Vec<ProxyId> {
+        let seat = Some(replica.clone());
+        let Some(other) = self.others.get_mut(replica) else { return Vec::new() };
+        let Some(told) = other.gather(told) else { return Vec::new() };
+        for (subject, effect) in told.effects {
+            match effect {
+                Some(effect) => other.effects.insert(subject.clone(), effect),
+                None => other.effects.remove(&subject),
+            };
+            self.news.note(subject);
+        }
+        if let Some(through) = told.through {
+            self.news.pass(&seat, other.through.next(), through);
+            other.through = through;
+        }
+        let mut proxies = Vec::new();
+        for (id, mark) in told.proxies {
+            let is_here = mark.as_ref().is_some_and(|mark| mark.is_here);
+            let rejects = mark.is_some_and(|mark| self.enter(replica, &id, mark));
+            self.serve(&id, &seat, is_here, rejects);
+            proxies.push(id);
+        }
+        proxies
+    }
+
+    /// A replica tells no more: what its proxies have acknowledged they have, until they are served elsewhere. Returns them.
+    pub fn close(&mut self, replica: &Replica) -> Vec<ProxyId> {
+        let seat = Some(replica.clone());
+        let Some(other) = self.others.get_mut(replica) else { return Vec::new() };
+        other.freeze();
+        for id in other.marks.keys().cloned().collect::<Vec<_>>() {
+            self.serve(&id, &seat, false, false);
+        }
+        let owners = self.homes.owners();
+        self.others.retain(|replica, other| other.is_connected || owners.contains(replica));
+        self.homes.at(&seat)
+    }
+
+    /// From now on only what this replica serves counts.
+    pub fn forget_others(&mut self) {
+        for replica in self.others.keys().cloned().collect::<Vec<_>>() {
+            self.close(&replica);
+            for id in self.homes.at(&Some(replica)) {
+                self.homes.forget(&id);
+                self.serve(&id, &None, self.own.is_here(&id), false);
             }
         }
-        changed.iter().for_each(|id| self.recount(id));
+        self.others.clear();
+    }
+
+    /// There is no such thing any more, whatever others tell of it later than this replica knows.
+    pub fn forget(&mut self, subject: &Subject) {
+        for other in self.others.values_mut() {
+            other.effects.remove(subject);
+        }
     }
 
     /// What has changed since the last call.
@@ -160,41 +147,74 @@ impl Acknowledgements {
         mem::take(&mut self.news)
     }
 
+    /// Proxies of this replica whose mark may have changed since the last call.
+    pub fn take_changed(&mut self) -> BTreeSet<ProxyId> {
+        mem::take(&mut self.changed)
+    }
+
+    /// The newest publication that the hub has reported on.
+    pub fn through(&self) -> Epoch {
+        self.own.through()
+    }
+
+    /// The proxies that this replica serves.
+    pub fn served(&self) -> impl Iterator<Item = &ProxyId> {
+        self.own.here()
+    }
+
+    /// How far a proxy has got here; `None`: it is no proxy of the mesh.
+    pub fn mark(&self, proxy: &ProxyId) -> Option<Mark> {
+        self.own.mark(proxy)
+    }
+
+    /// Whether any replica serves it.
+    pub fn is_served(&self, proxy: &ProxyId) -> bool {
+        self.homes.is_anywhere(proxy)
+    }
+
+    /// How many other replicas tell.
+    pub fn replicas(&self) -> usize {
+        self.others.values().filter(|other| other.is_connected).count()
+    }
+
+    /// Whether the tally of an effect may be another one after these news.
+    pub fn concern(&self, news: &News, subject: &Subject, effect: &Effect) -> bool {
+        let passed = |seat| self.epoch_at(seat, subject, effect).is_some_and(|epoch| news.passed(seat, epoch));
+        news.tell_of(subject) || news.concern(&effect.audience) || news.seats().any(passed)
+    }
+
     /// Counts the proxies that an effect concerns. `carriers` is asked only when some proxy has rejected something.
-    pub fn tally(&self, effect: &Effect, carriers: impl FnOnce() -> BTreeSet<Carrier>) -> Tally {
-        let groups: Vec<&Group> = match &effect.audience {
-            Audience::Everyone => vec![&self.everyone],
-            Audience::Workloads(workloads) => workloads.iter().filter_map(|id| self.workloads.get(id)).collect(),
-            Audience::Nobody => Vec::new(),
-        };
-        let is_reported = effect.epoch <= self.through;
-        let acknowledged = |group: &&Group| if is_reported { group.acknowledged(effect.epoch) } else { 0 };
-        let mut tally = Tally {
-            total: groups.iter().map(|group| group.total()).sum(),
-            acknowledged: groups.iter().map(acknowledged).sum(),
-            ..Tally::default()
-        };
+    pub fn tally(&self, subject: &Subject, effect: &Effect, carriers: impl FnOnce() -> BTreeSet<Carrier>) -> Tally {
+        let mut tally = Tally::default();
+        for (seat, ledger) in &self.ledgers {
+            let epoch = self.epoch_at(seat, subject, effect).filter(|epoch| *epoch <= self.through_at(seat));
+            for group in ledger.groups(&effect.audience) {
+                tally.total += group.total();
+                tally.acknowledged += epoch.map_or(0, |epoch| group.acknowledged(epoch));
+            }
+        }
         if !self.rejecting.is_empty() {
-            self.add_rejections(effect, &carriers(), &mut tally);
+            self.add_rejections(subject, effect, &carriers(), &mut tally);
         }
         tally
     }
 
-    fn add_rejections(&self, effect: &Effect, carriers: &BTreeSet<Carrier>, tally: &mut Tally) {
-        for (id, proxy) in self.rejecting.iter().filter_map(|id| Some((id, self.proxies.get(id)?))) {
-            let Some((workload, gate)) = proxy.counted else { continue };
+    fn add_rejections(&self, subject: &Subject, effect: &Effect, carriers: &BTreeSet<Carrier>, tally: &mut Tally) {
+        for id in &self.rejecting {
+            let Some(Counted { seat, workload, gate }) = self.counted.get(id) else { continue };
             let is_concerned = match &effect.audience {
                 Audience::Everyone => true,
-                Audience::Workloads(workloads) => workloads.contains(&workload),
+                Audience::Workloads(workloads) => workloads.contains(workload),
                 Audience::Nobody => false,
             };
+            let Some(epoch) = self.epoch_at(seat, subject, effect).filter(|_| is_concerned) else { continue };
             let carries = |(type_url, name): &(TypeUrl, Name)| {
                 let carrier = |workload| Carrier { workload, type_url: *type_url, name: name.clone() };
-                carriers.contains(&carrier(None)) || carriers.contains(&carrier(Some(workload)))
+                carriers.contains(&carrier(None)) || carriers.contains(&carrier(Some(*workload)))
             };
-            let culprit = proxy.rejected.iter().find(|(key, r)| r.from <= effect.epoch && carries(key));
-            if let (true, Some((_, rejection))) = (is_concerned, culprit) {
-                let counted = effect.epoch <= self.through && gate.is_none_or(|gate| effect.epoch < gate);
+            let mut rejected = self.rejected_at(seat, id).into_iter().flatten();
+            if let Some((_, rejection)) = rejected.find(|(key, rejection)| rejection.from <= epoch && carries(key)) {
+                let counted = epoch <= self.through_at(seat) && gate.is_none_or(|gate| epoch < gate);
                 tally.acknowledged -= u32::from(counted);
                 tally.rejected += 1;
                 tally.complaint.get_or_insert_with(|| (id.clone(), rejection.words.clone()));
@@ -202,72 +222,97 @@ impl Acknowledgements {
         }
     }
 
-    /// `reported`: what the report before this one covered.
-    fn stand(&mut self, id: &ProxyId, standing: Option<&Standing>, reported: Epoch) {
-        let proxy = self.proxies.entry(id.clone()).or_default();
-        let first = proxy.behind.unwrap_or(reported.next());
-        proxy.behind = match standing {
-            Some(standing) => standing.behind_since.map(|behind| behind.max(first)),
-            None => Some(Epoch(0)),
-        };
-        let old = mem::take(&mut proxy.rejected);
-        let rejection = |(key, words): (&(TypeUrl, Name), &Arc<str>)| {
-            let from = old.get(key).map_or(first, |old| old.from);
-            (key.clone(), Rejection { words: words.clone(), from })
-        };
-        proxy.rejected = standing.into_iter().flat_map(|standing| &standing.rejected).map(rejection).collect();
-        let was_changed = proxy.rejected != old;
-        match proxy.rejected.is_empty() {
-            true => self.rejecting.remove(id),
-            false => self.rejecting.insert(id.clone()),
-        };
-        if let (true, Some(placement)) = (was_changed, proxy.placement) {
-            self.news.workloads.insert(placement.workload);
+    /// In which epoch of a replica's own this took effect; `None`: what it does there is something else.
+    fn epoch_at(&self, seat: &Seat, subject: &Subject, effect: &Effect) -> Option<Epoch> {
+        match seat {
+            None => Some(effect.epoch),
+            Some(replica) => self.others.get(replica)?.epoch_of(subject, effect.version),
         }
+    }
+
+    fn through_at(&self, seat: &Seat) -> Epoch {
+        let other = seat.as_ref().map(|replica| self.others.get(replica).map_or(Epoch(0), |other| other.through));
+        other.unwrap_or(self.own.through())
+    }
+
+    fn rejected_at(&self, seat: &Seat, id: &ProxyId) -> Option<&BTreeMap<(TypeUrl, Name), Rejection>> {
+        match seat {
+            None => self.own.rejected(id),
+            Some(replica) => Some(&self.others.get(replica)?.marks.get(id)?.rejected),
+        }
+    }
+
+    /// Enters a mark; whether it has rejected something else than before.
+    fn enter(&mut self, replica: &Replica, id: &ProxyId, mark: Mark) -> bool {
+        let Some(other) = self.others.get_mut(replica) else { return false };
+        let rejected = mark.rejected.clone();
+        let before = other.marks.insert(id.clone(), mark).map(|before| before.rejected);
+        before.unwrap_or_default() != rejected
+    }
+
+    /// A replica serves a proxy, or not; `rejects`: something else than before.
+    fn serve(&mut self, id: &ProxyId, seat: &Seat, is_here: bool, rejects: bool) {
+        self.homes.set(id, seat, is_here);
+        let placement = self.own.placement(id);
+        if placement.is_none() && !self.homes.is_anywhere(id) {
+            self.homes.forget(id);
+            self.others.values_mut().for_each(|other| drop(other.marks.remove(id)));
+        }
+        if rejects {
+            self.news.reach(placement.map(|placement| placement.workload));
+        }
+        self.recount(id);
+    }
+
+    /// Where a proxy belongs now.
+    fn position(&self, id: &ProxyId) -> Option<Counted> {
+        let placement = self.own.placement(id).filter(|placement| placement.ready)?;
+        let seat = self.homes.of(id);
+        let gate = match &seat {
+            None => self.own.gate(id),
+            Some(replica) => self.others.get(replica).map_or(Some(Epoch(0)), |other| other.gate(id, placement.key)),
+        };
+        Some(Counted { seat, workload: placement.workload, gate })
     }
 
     /// Counts a proxy where it belongs now.
     fn recount(&mut self, id: &ProxyId) {
-        let Some(proxy) = self.proxies.get_mut(id) else { return };
-        let gate = proxy.gate(self.through);
-        let Some(placement) = proxy.placement else { return };
-        if proxy.behind.is_none() && placement.since > self.through {
-            self.early.insert(id.clone());
-        }
-        let counted = placement.ready.then_some((placement.workload, gate));
-        let before = proxy.counted;
-        if before == counted {
+        let after = self.position(id);
+        let rejects =
+            after.as_ref().and_then(|after| self.rejected_at(&after.seat, id)).is_some_and(|all| !all.is_empty());
+        match rejects {
+            true => self.rejecting.insert(id.clone()),
+            false => self.rejecting.remove(id),
+        };
+        let before = self.counted.get(id).cloned();
+        if before == after {
             return;
         }
-        self.uncount(id);
-        self.count(id, counted);
-        match (before, counted) {
-            (Some((old, from)), Some((new, to))) if old == new => {
-                let end = self.through.next();
-                let (from, to) = (from.unwrap_or(end), to.unwrap_or(end));
-                self.news.pass(from.min(to), Epoch(from.max(to).0.saturating_sub(1)));
+        if let Some(Counted { seat, workload, gate }) = &before
+            && let Some(ledger) = self.ledgers.get_mut(seat)
+        {
+            ledger.take(*workload, *gate);
+            if ledger.is_empty() {
+                self.ledgers.remove(seat);
             }
-            _ => self.news.workloads.extend([before, counted].into_iter().flatten().map(|(workload, _)| workload)),
         }
+        self.counted.remove(id);
+        if let Some(counted) = &after {
+            self.ledgers.entry(counted.seat.clone()).or_default().add(counted.workload, counted.gate);
+            self.counted.insert(id.clone(), counted.clone());
+        }
+        self.tell(before, after);
     }
 
-    fn count(&mut self, id: &ProxyId, counted: Option<(WorkloadId, Option<Epoch>)>) {
-        if let (Some(proxy), Some((workload, gate))) = (self.proxies.get_mut(id), counted) {
-            proxy.counted = counted;
-            self.everyone.add(gate);
-            self.workloads.entry(workload).or_default().add(gate);
-        }
-    }
-
-    fn uncount(&mut self, id: &ProxyId) {
-        let counted = self.proxies.get_mut(id).and_then(|proxy| proxy.counted.take());
-        let Some((workload, gate)) = counted else { return };
-        self.everyone.take(gate);
-        if let Some(group) = self.workloads.get_mut(&workload) {
-            group.take(gate);
-            if group.total() == 0 {
-                self.workloads.remove(&workload);
+    /// News of a proxy that is counted elsewhere.
+    fn tell(&mut self, before: Option<Counted>, after: Option<Counted>) {
+        match (before, after) {
+            (Some(old), Some(new)) if (&old.seat, old.workload) == (&new.seat, new.workload) => {
+                let end = self.through_at(&new.seat).next();
+                let (from, to) = (old.gate.unwrap_or(end), new.gate.unwrap_or(end));
+                self.news.pass(&new.seat, from.min(to), Epoch(from.max(to).0.saturating_sub(1)));
             }
+            (before, after) => self.news.reach([before, after].into_iter().flatten().map(|counted| counted.workload)),
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use smidge_xds::Epoch;
+use smidge_engine::Audience;
+use smidge_xds::{Epoch, WorkloadId};
 
 /// A set of proxies, of which only numbers are kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,5 +39,42 @@ impl Group {
     /// How many have acknowledged an epoch, provided that it has been reported on.
     pub(crate) fn acknowledged(&self, epoch: Epoch) -> u32 {
         self.total - self.behind.range(..=epoch).map(|(_, count)| count).sum::<u32>()
+    }
+}
+
+/// The proxies that belong to one replica.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    everyone: Group,
+    workloads: BTreeMap<WorkloadId, Group>,
+}
+
+impl Ledger {
+    pub(crate) fn add(&mut self, workload: WorkloadId, gate: Option<Epoch>) {
+        self.everyone.add(gate);
+        self.workloads.entry(workload).or_default().add(gate);
+    }
+
+    pub(crate) fn take(&mut self, workload: WorkloadId, gate: Option<Epoch>) {
+        self.everyone.take(gate);
+        if let Some(group) = self.workloads.get_mut(&workload) {
+            group.take(gate);
+            if group.total() == 0 {
+                self.workloads.remove(&workload);
+            }
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.everyone.total() == 0
+    }
+
+    /// Those of an audience.
+    pub(crate) fn groups(&self, audience: &Audience) -> Vec<&Group> {
+        match audience {
+            Audience::Everyone => vec![&self.everyone],
+            Audience::Workloads(workloads) => workloads.iter().filter_map(|id| self.workloads.get(id)).collect(),
+            Audience::Nobody => Vec::new(),
+        }
     }
 }

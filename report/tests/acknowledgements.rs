@@ -4,15 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use smidge_engine::{Audience, Carrier, Effect, Placement};
-use smidge_report::{Acknowledgements, Standing, Tally};
-use smidge_xds::{Epoch, Name, ProxyId, TypeUrl, WorkloadId};
+use smidge_report::{Acknowledgements, Standing, Subject, Tally};
+use smidge_xds::{Epoch, Name, ProxyId, TypeUrl, Version, WorkloadId};
+
+/// Of one replica alone, whose version it is does not matter.
+const SUBJECT: Subject = Subject::TrustBundle;
 
 fn proxy(number: u8) -> ProxyId {
     format!("pod-{number}.ns").into()
 }
 
 fn placement(workload: u32, since: u64, ready: bool) -> Option<Placement> {
-    Some(Placement { workload: WorkloadId(workload), ready, since: Epoch(since) })
+    Some(Placement { workload: WorkloadId(workload), key: Version::default(), ready, since: Epoch(since) })
 }
 
 fn behind(since: Option<u64>) -> Option<Standing> {
@@ -25,7 +28,7 @@ fn rejecting(name: &str, words: &str) -> Option<Standing> {
 }
 
 fn effect(epoch: u64, audience: Audience) -> Effect {
-    Effect { generation: 1, diagnostics: [].into(), epoch: Epoch(epoch), audience }
+    Effect { generation: 1, diagnostics: [].into(), epoch: Epoch(epoch), version: Version::default(), audience }
 }
 
 fn carried_by(name: &str) -> BTreeSet<Carrier> {
@@ -34,7 +37,7 @@ fn carried_by(name: &str) -> BTreeSet<Carrier> {
 
 fn counts(acks: &Acknowledgements, epoch: u64) -> (u32, u32, u32) {
     let Tally { total, acknowledged, rejected, .. } =
-        acks.tally(&effect(epoch, Audience::Everyone), || carried_by("route"));
+        acks.tally(&SUBJECT, &effect(epoch, Audience::Everyone), || carried_by("route"));
     (total, acknowledged, rejected)
 }
 
@@ -79,7 +82,7 @@ fn a_pod_moved_to_another_layer_has_nothing_until_it_acknowledges_the_move() {
     let mut acks = two();
     acks.place(&proxy(1), placement(7, 5, true));
     let moved = effect(1, Audience::Workloads([WorkloadId(7)].into()));
-    let acknowledged = |acks: &Acknowledgements| acks.tally(&moved, BTreeSet::new).acknowledged;
+    let acknowledged = |acks: &Acknowledgements| acks.tally(&SUBJECT, &moved, BTreeSet::new).acknowledged;
     assert_eq!(acknowledged(&acks), 0);
     acks.report(Epoch(5), [(proxy(1), behind(Some(5)))]);
     assert_eq!(acknowledged(&acks), 0);
@@ -101,9 +104,9 @@ fn a_rejection_counts_for_what_the_resource_carries_with_envoys_words() {
     let mut acks = two();
     acks.report(Epoch(2), [(proxy(2), rejecting("route", "no such filter"))]);
     assert_eq!(counts(&acks, 2), (2, 1, 1));
-    let tally = acks.tally(&effect(2, Audience::Everyone), || carried_by("route"));
+    let tally = acks.tally(&SUBJECT, &effect(2, Audience::Everyone), || carried_by("route"));
     assert_eq!(tally.complaint, Some((proxy(2), "no such filter".into())));
-    let other = acks.tally(&effect(2, Audience::Everyone), || carried_by("other"));
+    let other = acks.tally(&SUBJECT, &effect(2, Audience::Everyone), || carried_by("other"));
     assert_eq!((other.acknowledged, other.rejected), (2, 0));
 }
 
@@ -133,7 +136,8 @@ fn endpoint_churn_is_no_news_for_objects_that_it_does_not_touch() {
     acks.take_news();
     acks.report(Epoch(2), [(proxy(1), behind(Some(2)))]);
     acks.report(Epoch(3), [(proxy(1), behind(None))]);
-    assert!(!acks.take_news().concern(&effect(1, Audience::Everyone)));
+    let news = acks.take_news();
+    assert!(!acks.concern(&news, &SUBJECT, &effect(1, Audience::Everyone)));
 }
 
 #[derive(Clone, Debug)]
@@ -215,12 +219,12 @@ proptest! {
             }
             let news = acks.take_news();
             for effect in every_effect(through) {
-                let tally = acks.tally(&effect, BTreeSet::new);
+                let tally = acks.tally(&SUBJECT, &effect, BTreeSet::new);
                 let now = (tally.total, tally.acknowledged);
                 let expected = if effect.epoch.0 > through { (now.0, 0) } else { plain.acknowledged(&effect, through) };
                 prop_assert_eq!(now, expected, "{:?}", effect);
                 let before = told.insert(format!("{:?} {:?}", effect.epoch, effect.audience), now);
-                prop_assert!(before.is_none_or(|before| before == now) || news.concern(&effect), "unheard: {:?}", effect);
+                prop_assert!(before.is_none_or(|before| before == now) || acks.concern(&news, &SUBJECT, &effect), "unheard: {:?}", effect);
             }
         }
     }

@@ -8,7 +8,7 @@ use smidge_compiler::{Code, Condition as Judged, Diagnostic, Kind, ObjectRef, Se
 use smidge_crds::{Proxies, Status};
 use smidge_engine::{Audience, Effect};
 use smidge_report::{Difference, Row, Tally, View, announcements, desired, difference, needs_write, reasons, table};
-use smidge_xds::Epoch;
+use smidge_xds::{Epoch, Version};
 
 const NO_WEIGHT: Code = Code {
     id: "SMI9901",
@@ -30,7 +30,7 @@ fn effect(generation: i64, codes: &[Code]) -> Effect {
     let diagnostic =
         |code: &Code| Diagnostic { code: *code, object: split(), field: String::new(), message: "so it is".to_owned() };
     let diagnostics = codes.iter().map(diagnostic).collect();
-    Effect { generation, diagnostics, epoch: Epoch(1), audience: Audience::Everyone }
+    Effect { generation, diagnostics, epoch: Epoch(1), version: Version::default(), audience: Audience::Everyone }
 }
 
 fn tally(acknowledged: u32, total: u32) -> Tally {

@@ -1,10 +1,15 @@
 //! One resource, encoded once.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use envoy_types::pb::{envoy::service::discovery::v3 as discovery, google::protobuf::Any};
 use prost::Message;
+use xxhash_rust::xxh3::{Xxh3Default, xxh3_64};
 
 use crate::TypeUrl;
 
@@ -38,18 +43,36 @@ impl fmt::Display for Name {
 }
 
 /// The version of a resource: a hash of its content and of nothing else, equal in every process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Version(u64);
 
 impl Version {
     /// The version of some content.
     pub fn of(content: &[u8]) -> Self {
-        Self(xxhash_rust::xxh3::xxh3_64(content))
+        Self(xxh3_64(content))
+    }
+
+    /// The version of a value that is nowhere encoded: equal in every process of one build.
+    pub fn of_value(value: &impl Hash) -> Self {
+        let mut hasher = Xxh3Default::new();
+        value.hash(&mut hasher);
+        Self(hasher.finish())
+    }
+
+    /// As a number, for others than Envoy.
+    pub fn number(self) -> u64 {
+        self.0
     }
 
     /// The version that a client says it has; `None` when it is none of ours.
     pub fn parse(text: &str) -> Option<Self> {
         (text.len() == 16).then(|| u64::from_str_radix(text, 16).ok().map(Self)).flatten()
+    }
+}
+
+impl From<u64> for Version {
+    fn from(number: u64) -> Self {
+        Self(number)
     }
 }
 

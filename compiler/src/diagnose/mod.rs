@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use crate::{Code, Diagnostic, Fact, ObjectRef, Snapshot};
 
-pub use reach::{Reach, reach};
+pub use reach::{Reach, grantors, reach};
 
 /// How often an object is told the same.
 const MOST_OF_A_CODE: usize = 8;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use smidge_mesh::{Protocol, ServiceAccountName, ServiceName};
 
 use crate::{
-    Fact, ObjectRef, Snapshot,
+    Fact, Kind, ObjectRef, Snapshot,
     compile::{permission, ports_behind, protocol_of, splits},
     facts::{IngressFacts, SplitFacts, TargetFacts},
     link::Link,
@@ -60,6 +60,15 @@ fn of_ingress(snapshot: &Snapshot, ingress: &IngressFacts) -> Reach {
     let pods = ingress.backends.iter().flat_map(|backend| ports_behind(snapshot, backend));
     let opened = pods.filter(|(pod, ports)| pod.meshed && !ports.is_empty() && !ingress.sources.is_empty());
     Reach { accounts: opened.map(|(pod, _)| pod.account()).collect(), ..Reach::default() }
+}
+
+/// The objects by whose grants an object takes effect at a server's side: its own, or those of who names it.
+pub fn grantors(snapshot: &Snapshot, object: &ObjectRef) -> BTreeSet<ObjectRef> {
+    match object.kind {
+        Kind::TrafficTarget | Kind::IngressBackend => [object.clone()].into(),
+        Kind::HttpRouteGroup | Kind::TcpRoute => snapshot.linked(&Link::Names(object.clone())).cloned().collect(),
+        _ => BTreeSet::new(),
+    }
 }
 
 /// Routes reach what those reach that name them.

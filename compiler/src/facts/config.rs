@@ -1,6 +1,6 @@
 //! What holds for a whole namespace or mesh.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, hash::Hash, sync::Arc};
 
 use k8s_openapi::api::core::v1::Namespace;
 use smidge_crds::{
@@ -118,6 +118,14 @@ pub struct MeshConfigFacts {
     pub permit_proxy_bypass: bool,
     /// What is unfit in it.
     pub problems: Vec<Problem>,
+}
+
+impl MeshConfigFacts {
+    /// What proxies are told by it.
+    pub fn said(&self) -> impl Hash {
+        let Self { mode, mtls, trust_domain, opaque_ports, unsaid, telemetry, .. } = self.clone();
+        (mode, mtls, trust_domain, opaque_ports, unsaid, telemetry)
+    }
 }
 
 impl Default for MeshConfigFacts {

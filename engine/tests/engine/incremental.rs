@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::{prelude::*, sample::Index};
-use smidge_compiler::{Diagnostic, ObjectRef};
+use smidge_compiler::{Diagnostic, Kind, ObjectRef};
 use smidge_engine::{Audience, Engine, Expected};
-use smidge_xds::Epoch;
+use smidge_xds::{Epoch, Version};
 
 use crate::world::{FORMS, Listener, Slot, event, served, slots};
 
@@ -27,8 +27,8 @@ fn apply(engine: &mut Engine, batch: &[Happening]) -> smidge_engine::Step {
     engine.apply(batch.iter().map(|(slot, form)| event(*slot, *form)))
 }
 
-/// What is said of each object, and how many layers it concerns: their ids depend on history.
-fn said(engine: &Engine) -> BTreeMap<ObjectRef, (i64, Vec<Diagnostic>, String)> {
+/// What is said of each object, what it does, and how many layers it concerns: their ids depend on history.
+fn said(engine: &Engine) -> BTreeMap<ObjectRef, (i64, Vec<Diagnostic>, Version, String)> {
     let line = |object: &ObjectRef| {
         let effect = engine.effect(object).expect("it is listed");
         let layers = match effect.audience {
@@ -36,7 +36,7 @@ fn said(engine: &Engine) -> BTreeMap<ObjectRef, (i64, Vec<Diagnostic>, String)> 
             Audience::Workloads(workloads) => format!("{} layers", workloads.len()),
             Audience::Nobody => "nobody".to_owned(),
         };
-        (object.clone(), (effect.generation, effect.diagnostics.to_vec(), layers))
+        (object.clone(), (effect.generation, effect.diagnostics.to_vec(), effect.version, layers))
     };
     engine.objects().map(line).collect()
 }
@@ -94,6 +94,11 @@ proptest! {
                 let moved = effect.epoch != before;
                 let published = !step.update.is_empty() && effect.epoch == step.update.epoch;
                 prop_assert!(!moved || published, "{} moved to {} without a publication", object, effect.epoch);
+                let is_same = known.get(object).is_some_and(|before| before.version == effect.version);
+                // The others also move with what changes beside them.
+                let has_own = matches!(object.kind, Kind::TrafficSplit | Kind::TrafficTarget | Kind::IngressBackend);
+                let is_judged = has_own && effect.audience != Audience::Workloads([].into());
+                prop_assert!(!(moved && is_judged && is_same), "{} moved and is called as before", object);
             }
             known = now;
         }

@@ -1,25 +1,35 @@
-//! Which proxy is who, and by which root its certificate is. The loop and the streams write it, the streams read it.
+//! Which proxy is who, and by which root its certificate is. The loop and the streams write it, the streams
+//! and a rotation of roots read it.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use smidge_mesh::Identity;
 use smidge_xds::ProxyId;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::SignerId;
 
 /// The identity of each known proxy. A clone is another handle to the same.
 #[derive(Clone, Debug, Default)]
-pub struct Identities(Arc<Mutex<HashMap<ProxyId, Known>>>);
+pub struct Identities(Arc<Proxies>);
+
+#[derive(Debug, Default)]
+struct Proxies {
+    known: Mutex<HashMap<ProxyId, Known>>,
+    /// Told when a proxy is given a certificate.
+    signed: Notify,
+}
 
 #[derive(Debug)]
 struct Known {
     identity: watch::Sender<Identity>,
-    /// Whose certificate it was given last by this process.
+    /// Whose certificate it was given last, as far as this process knows.
     signer: Option<SignerId>,
+    /// Whether nobody has asked since it was given that by this process.
+    is_news: bool,
 }
 
 impl Identities {
@@ -36,7 +46,7 @@ impl Identities {
                 });
             }
             None => {
-                proxies.insert(proxy, Known { identity: watch::Sender::new(identity), signer: None });
+                proxies.insert(proxy, Known { identity: watch::Sender::new(identity), signer: None, is_news: false });
             }
         }
     }
@@ -56,14 +66,44 @@ impl Identities {
         self.lock().values().any(|known| &*known.identity.borrow().namespace == namespace)
     }
 
-    /// Notes that a proxy is given a certificate by this root.
+    /// Notes that this process gives a proxy a certificate by this root.
     pub(super) fn note_signer(&self, proxy: &ProxyId, signer: &SignerId) {
         if let Some(known) = self.lock().get_mut(proxy) {
-            known.signer = Some(signer.clone());
+            (known.signer, known.is_news) = (Some(signer.clone()), true);
+            self.0.signed.notify_one();
         }
     }
 
-    /// How many proxies that this process has given a certificate were given the last one by another root.
+    /// Notes that another process has given a proxy a certificate by this root.
+    pub(crate) fn hear_signer(&self, proxy: &ProxyId, signer: SignerId) {
+        if let Some(known) = self.lock().get_mut(proxy) {
+            (known.signer, known.is_news) = (Some(signer), false);
+        }
+    }
+
+    /// By which root the certificate is that a proxy was given last.
+    pub(crate) fn signer_of(&self, proxy: &ProxyId) -> Option<SignerId> {
+        self.lock().get(proxy)?.signer.clone()
+    }
+
+    /// The proxies that this process has given a certificate since the last call, once there is one.
+    pub(crate) async fn signed(&self) -> BTreeSet<ProxyId> {
+        loop {
+            let signed = self.take_signed();
+            if !signed.is_empty() {
+                return signed;
+            }
+            self.0.signed.notified().await;
+        }
+    }
+
+    fn take_signed(&self) -> BTreeSet<ProxyId> {
+        let mut known = self.lock();
+        let news = known.iter_mut().filter_map(|(proxy, known)| std::mem::take(&mut known.is_news).then_some(proxy));
+        news.cloned().collect()
+    }
+
+    /// How many proxies of which that is known were given their last certificate by another root.
     pub fn signed_by_others(&self, signer: &SignerId) -> usize {
         let is_other = |known: &&Known| known.signer.as_ref().is_some_and(|by| by != signer);
         self.lock().values().filter(is_other).count()
@@ -71,6 +111,6 @@ impl Identities {
 
     // Held for a look-up only; a thread that panicked meanwhile has left the map whole.
     fn lock(&self) -> MutexGuard<'_, HashMap<ProxyId, Known>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,4 @@
-//! After a start: which proxies have not come back yet. Until they have, or had their time, it is not known what the
+//! After a start, or the end of another replica: which proxies have not come back yet. Until they have, or had their time, it is not known what the
 //! proxies have, and no status is taken back.
 
 use std::{collections::HashSet, time::Duration};
@@ -12,9 +12,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Who is awaited.
 #[derive(Debug, Default)]
 pub(crate) struct Arrivals {
-    /// Ready pods, and the proxies that are there.
+    /// Ready pods, and the proxies that a replica serves.
     ready: HashSet<ProxyId>,
-    connected: HashSet<ProxyId>,
+    served: HashSet<ProxyId>,
     missing: HashSet<ProxyId>,
     deadline: Option<Instant>,
     complete: bool,
@@ -33,26 +33,40 @@ impl Arrivals {
         } else {
             self.ready.remove(proxy);
         }
-        if !self.complete && is_ready && !self.connected.contains(proxy) {
+        if !self.complete && is_ready && !self.served.contains(proxy) {
             self.missing.insert(proxy.clone());
         } else {
             self.missing.remove(proxy);
         }
     }
 
-    /// A proxy is there, or not.
-    pub(crate) fn arrive(&mut self, proxy: &ProxyId, is_connected: bool) {
-        if is_connected {
+    /// A replica serves a proxy, or none does.
+    pub(crate) fn arrive(&mut self, proxy: &ProxyId, is_served: bool) {
+        if is_served {
             self.missing.remove(proxy);
-            self.connected.insert(proxy.clone());
+            self.served.insert(proxy.clone());
         } else {
-            self.connected.remove(proxy);
+            self.served.remove(proxy);
         }
+    }
+
+    /// These were at a replica that is gone: they will come to another one.
+    pub(crate) fn lose(&mut self, proxies: &[ProxyId], now: Instant) {
+        let awaited: Vec<_> = proxies.iter().filter(|proxy| self.ready.contains(*proxy)).cloned().collect();
+        if !awaited.is_empty() {
+            self.missing.extend(awaited);
+            (self.deadline, self.complete) = (Some(now + PATIENCE), false);
+        }
+    }
+
+    /// No other proxies than these are served.
+    pub(crate) fn keep(&mut self, is_served: impl Fn(&ProxyId) -> bool) {
+        self.served.retain(is_served);
     }
 
     /// Who begins to lead waits for those that another one has had.
     pub(crate) fn restart(&mut self, now: Instant) {
-        self.missing = self.ready.difference(&self.connected).cloned().collect();
+        self.missing = self.ready.difference(&self.served).cloned().collect();
         (self.deadline, self.complete) = (Some(now + PATIENCE), false);
     }
 

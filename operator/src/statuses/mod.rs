@@ -21,12 +21,15 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use smidge_compiler::ObjectRef;
 use smidge_crds::Status;
 use smidge_engine::{Audience, Effect, Engine, Placement};
-use smidge_report::{Acknowledgements, Budget, Limits, Standing, Urgency, View, desired, difference};
-use smidge_xds::{Epoch, ProxyId};
+use smidge_report::{Acknowledgements, Budget, Limits, Replica, Standing, Subject, Urgency, View, desired, difference};
+use smidge_xds::{Epoch, ProxyId, Version};
 use smidge_xds_server::{ProxyReport, Reported};
 use tokio::{sync::mpsc::UnboundedSender, time::Instant};
 
-use crate::message::{Observed, Outcome};
+use crate::{
+    message::{Observed, Outcome},
+    replicas::Word,
+};
 use arrivals::Arrivals;
 
 pub(crate) use writer::write_statuses;
@@ -89,6 +92,10 @@ impl Statuses {
 
     /// Writes from now on, or no more. Who begins to lead looks at everything.
     pub(crate) fn lead(&mut self, leads: bool, engine: &Engine) {
+        if !leads {
+            self.acknowledgements.forget_others();
+            self.arrivals.keep(|proxy| self.acknowledgements.is_served(proxy));
+        }
         if leads && !self.leads {
             self.arrivals.restart(Instant::now());
             self.touch(engine.objects().cloned().collect::<Vec<_>>());
@@ -96,10 +103,12 @@ impl Statuses {
         self.leads = leads;
     }
 
-    /// How many Ready proxies have not acknowledged this publication, as far as is known; `None`: all have, for certain.
-    pub(crate) fn lacking(&self, epoch: Epoch) -> Option<u32> {
-        let everyone = Effect { generation: 0, diagnostics: Arc::default(), epoch, audience: Audience::Everyone };
-        let tally = self.acknowledgements.tally(&everyone, BTreeSet::new);
+    /// How many Ready proxies have not acknowledged the trust bundle of this version, published in this epoch, as far as is
+    /// known; `None`: all have, for certain.
+    pub(crate) fn lacking(&self, (epoch, version): (Epoch, Version)) -> Option<u32> {
+        let (generation, diagnostics, audience) = (0, Arc::default(), Audience::Everyone);
+        let everyone = Effect { generation, diagnostics, epoch, version, audience };
+        let tally = self.acknowledgements.tally(&Subject::TrustBundle, &everyone, BTreeSet::new);
         let number = tally.total.saturating_sub(tally.acknowledged);
         (number > 0 || !self.arrivals.are_complete()).then_some(number)
     }
@@ -116,6 +125,7 @@ impl Statuses {
     pub(crate) fn forget(&mut self, object: ObjectRef) {
         self.observed.remove(&object);
         self.budget.forget(&object);
+        self.acknowledgements.forget(&Subject::Object(object.clone()));
         // The writer ends with the process only; then nothing has to be forgotten.
         let _ = self.orders.send(Order::Forget(object));
     }
@@ -152,12 +162,43 @@ impl Statuses {
 
     /// Takes in what proxies have acknowledged.
     pub(crate) fn report(&mut self, reported: Reported) {
-        for (proxy, report) in &reported.proxies {
-            self.arrivals.arrive(proxy, report.as_ref().is_some_and(|report| report.connected));
-        }
+        let names: Vec<ProxyId> = reported.proxies.iter().map(|(proxy, _)| proxy.clone()).collect();
         let proxies = reported.proxies.into_iter().map(|(proxy, report)| (proxy, report.map(standing)));
         self.acknowledgements.report(reported.epoch, proxies);
+        self.arrive(&names);
         self.note_news();
+    }
+
+    /// Takes in what another replica says.
+    pub(crate) fn hear(&mut self, replica: &Replica, word: Word) {
+        let proxies = match word {
+            Word::Opened => return self.acknowledgements.open(replica),
+            Word::Told(account) => self.acknowledgements.hear(replica, account.told),
+            Word::Closed => {
+                let mut lost = self.acknowledgements.close(replica);
+                lost.retain(|proxy| !self.acknowledgements.is_served(proxy));
+                self.arrivals.lose(&lost, Instant::now());
+                lost
+            }
+        };
+        self.arrive(&proxies);
+        self.note_news();
+    }
+
+    fn arrive(&mut self, proxies: &[ProxyId]) {
+        for proxy in proxies {
+            self.arrivals.arrive(proxy, self.acknowledgements.is_served(proxy));
+        }
+    }
+
+    /// What the proxies have acknowledged.
+    pub(crate) fn acknowledgements(&self) -> &Acknowledgements {
+        &self.acknowledgements
+    }
+
+    /// Proxies of this replica that may have got further since the last call.
+    pub(crate) fn take_changed(&mut self) -> BTreeSet<ProxyId> {
+        self.acknowledgements.take_changed()
     }
 
     /// The first publication is out: from now on proxies are awaited.
@@ -192,7 +233,11 @@ impl Statuses {
         self.look_at = None;
         let news = self.acknowledgements.take_news();
         if !news.is_empty() {
-            let is_concerned = |object: &&ObjectRef| engine.effect(object).is_some_and(|effect| news.concern(&effect));
+            let concerned = |object: &ObjectRef, effect: &Effect| {
+                self.acknowledgements.concern(&news, &Subject::Object(object.clone()), effect)
+            };
+            let is_concerned =
+                |object: &&ObjectRef| engine.effect(object).is_some_and(|effect| concerned(object, &effect));
             self.touched.extend(engine.objects().filter(is_concerned).cloned());
         }
         for object in std::mem::take(&mut self.touched) {
@@ -217,7 +262,7 @@ impl Statuses {
     fn pending(&self, object: &ObjectRef, engine: &Engine) -> Option<(Status, Urgency)> {
         let effect = engine.effect(object)?;
         let observed = self.observed.get(object)?;
-        let tally = self.acknowledgements.tally(&effect, || engine.carriers(object));
+        let tally = self.acknowledgements.tally(&Subject::Object(object.clone()), &effect, || engine.carriers(object));
         let view = if self.arrivals.are_complete() { View::Complete } else { View::Partial };
         let status = desired(&effect, &tally, view, &observed.status, &Time(jiff::Timestamp::now()));
         let urgency = Urgency::of(difference(&observed.status, &status))?;
