@@ -103,7 +103,7 @@ impl Acknowledgements {
         let mut proxies = Vec::new();
         for (id, mark) in told.proxies {
             let is_here = mark.as_ref().is_some_and(|mark| mark.is_here);
-            let rejects = mark.is_some_and(|mark| self.enter(replica, &id, mark));
+            let rejects = self.enter(replica, &id, mark);
             self.serve(&id, &seat, is_here, rejects);
             proxies.push(id);
         }
@@ -135,9 +135,9 @@ impl Acknowledgements {
         self.others.clear();
     }
 
-    /// There is no such thing any more, whatever others tell of it later than this replica knows.
+    /// There is no such thing any more. Replicas that tell say so by themselves, and may know already what came after it.
     pub fn forget(&mut self, subject: &Subject) {
-        for other in self.others.values_mut() {
+        for other in self.others.values_mut().filter(|other| !other.is_connected) {
             other.effects.remove(subject);
         }
     }
@@ -242,12 +242,15 @@ impl Acknowledgements {
         }
     }
 
-    /// Enters a mark; whether it has rejected something else than before.
-    fn enter(&mut self, replica: &Replica, id: &ProxyId, mark: Mark) -> bool {
+    /// Enters a mark, or that there is none any more; whether it has rejected something else than before.
+    fn enter(&mut self, replica: &Replica, id: &ProxyId, mark: Option<Mark>) -> bool {
         let Some(other) = self.others.get_mut(replica) else { return false };
-        let rejected = mark.rejected.clone();
-        let before = other.marks.insert(id.clone(), mark).map(|before| before.rejected);
-        before.unwrap_or_default() != rejected
+        let rejected = mark.as_ref().map(|mark| mark.rejected.clone());
+        let before = match mark {
+            Some(mark) => other.marks.insert(id.clone(), mark),
+            None => other.marks.remove(id),
+        };
+        before.map(|before| before.rejected).unwrap_or_default() != rejected.unwrap_or_default()
     }
 
     /// A replica serves a proxy, or not; `rejects`: something else than before.

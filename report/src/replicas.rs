@@ -27,7 +27,7 @@ pub(crate) type Seat = Option<Replica>;
 pub struct Told {
     /// The newest of its publications of which now all is told; `None`: more is to come.
     pub through: Option<Epoch>,
-    /// How far its proxies have got; `None`: the pod is gone.
+    /// How far its proxies have got; `None`: it knows no such proxy of the mesh any more.
     pub proxies: Vec<(ProxyId, Option<Mark>)>,
     /// What objects do there, and in which of its publications that last changed; `None`: it knows none of it.
     pub effects: Vec<(Subject, Option<(Epoch, Version)>)>,

@@ -201,6 +201,25 @@ fn a_rejection_at_a_follower_is_told_with_envoys_words() {
 }
 
 #[test]
+fn what_a_follower_tells_outlives_the_news_of_an_end_and_what_a_gone_one_told_does_not() {
+    let (mut leader, follower) = pair();
+    // Deleted and made again in the same words: the follower, which heard of both at once, has nothing new to tell.
+    leader.acks.forget(&object(0));
+    assert_eq!(leader.counts(0), (4, 4, 0));
+    leader.acks.close(&follower.replica());
+    leader.acks.forget(&object(0));
+    assert_eq!(leader.counts(0), (4, 2, 0));
+}
+
+#[test]
+fn of_a_pod_that_is_gone_there_nothing_is_left_here() {
+    let (mut leader, mut follower) = pair();
+    follower.acks.place(&proxy(2), None);
+    follower.tell(&mut leader.acks);
+    assert_eq!(leader.counts(0), (4, 3, 0));
+}
+
+#[test]
 fn who_no_longer_leads_counts_its_own_alone() {
     let (mut leader, _) = pair();
     leader.acks.forget_others();

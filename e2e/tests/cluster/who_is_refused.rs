@@ -1,6 +1,8 @@
 //! Who gets nothing: proxies that are not who they say, callers in plaintext, callers with another's papers; and what a listener
 //! on the wire sees.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use smidge_e2e::{
@@ -10,6 +12,9 @@ use smidge_e2e::{
 };
 
 use crate::shop::{SOON, Shop, deploy, run};
+
+/// Envoy waits up to 30 s between two tries.
+const NEXT_TRY: Duration = Duration::from_secs(60);
 
 /// All addresses of the pod of an app, as tcpdump filters them.
 async fn hosts(node: &Node, namespace: &Namespace, app: &str) -> Result<Vec<String>> {
@@ -162,7 +167,7 @@ impl<'a> Impostor<'a> {
 
     /// A replica of the operator tells that it has refused this node for this reason, and the sidecar has not started.
     async fn is_refused(&self, node_id: &str, reason: &str) -> Result<()> {
-        eventually(&format!("refusal of {} for {reason}", self.name), SOON, async || {
+        eventually(&format!("refusal of {} for {reason}", self.name), NEXT_TRY, async || {
             let select = ["-l", "app.kubernetes.io/name=smidge-operator", "--tail=-1"];
             let log = self.shop.node.api.kubectl(&[&["logs", "-n", CONTROL_PLANE], &select[..]].concat()).await?;
             let told = log.lines().any(|line| line.contains(reason) && line.contains(node_id));

@@ -35,15 +35,18 @@ pub(super) fn bypasses_as_debugger(spec: &PodSpec) -> Option<String> {
 fn bypassing(spec: &PodSpec) -> Option<String> {
     let pod_user = spec.security_context.as_ref().and_then(|security| security.run_as_user);
     let ephemeral = spec.ephemeral_containers.iter().flatten();
-    let users = ephemeral.map(|e| (&e.name, e.security_context.as_ref()));
-    let all = apps(spec).map(|app| (&app.name, app.security_context.as_ref())).chain(users);
-    all.filter_map(|(name, security)| {
+    let debuggers = ephemeral.map(|e| (&e.name, e.security_context.as_ref(), &e.volume_mounts));
+    let all = apps(spec).map(|app| (&app.name, app.security_context.as_ref(), &app.volume_mounts)).chain(debuggers);
+    all.filter_map(|(name, security, mounts)| {
+        let mounted = mounts.iter().flatten().find(|mount| [VOLUME, ADMIN_VOLUME].contains(&mount.name.as_str()));
         let user = security.and_then(|security| security.run_as_user).or(pod_user);
         let adds = security.and_then(|security| security.capabilities.as_ref()).and_then(|all| all.add.as_ref());
         let what = if user == Some(PROXY_UID.into()) {
             format!("runs as user {PROXY_UID}, the proxy's own")
         } else if security.is_some_and(|security| security.privileged == Some(true)) {
             "is privileged".to_owned()
+        } else if let Some(mount) = mounted {
+            format!("mounts {}, the sidecar's own volume", mount.name)
         } else {
             let added = adds?.iter().find(|added| opens_network(added))?;
             format!("adds the capability {added}")

@@ -85,13 +85,15 @@ async fn tell(
     let (mut beat, mut heard) = (interval(BEAT), Instant::now());
     loop {
         let words = tokio::select! {
-            account = accounts.recv() => frames(account.ok_or(Error::Done)?),
-            _ = beat.tick() => vec![Frame::default()],
+            biased;
+            // First: what has come while words were sent counts, however long that took.
             word = stream.next() => {
                 word.ok_or(io::Error::from(io::ErrorKind::UnexpectedEof))??;
                 heard = Instant::now();
                 continue;
             }
+            _ = beat.tick() => vec![Frame::default()],
+            account = accounts.recv() => frames(account.ok_or(Error::Done)?),
             () = sleep_until(heard + SILENCE) => return Err(Error::Silent),
         };
         for word in words {

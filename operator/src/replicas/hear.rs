@@ -111,15 +111,17 @@ async fn take_in(stream: &mut Stream, said: &Said) -> Result<Infallible, Error> 
     let (mut beat, mut heard) = (interval(BEAT), Instant::now());
     loop {
         tokio::select! {
-            frame = next(stream, heard) => {
-                heard = Instant::now();
-                if let Some(account) = frame?.account()? {
-                    said.say(Word::Told(account)).await?;
-                }
-            }
+            biased;
             _ = beat.tick() => {
                 let word = Frame::default().encoded();
                 timeout(SILENCE, stream.send(word)).await.map_err(|_| Error::Silent)??;
+            }
+            frame = next(stream, heard) => {
+                if let Some(account) = frame?.account()? {
+                    said.say(Word::Told(account)).await?;
+                }
+                // Not before: it is not the other side that is slow when the loop is.
+                heard = Instant::now();
             }
         }
     }
@@ -128,6 +130,7 @@ async fn take_in(stream: &mut Stream, said: &Said) -> Result<Infallible, Error> 
 /// The next frame, unless nothing was heard for too long.
 async fn next(stream: &mut Stream, heard: Instant) -> Result<Frame, Error> {
     tokio::select! {
+        biased;
         bytes = stream.next() => Ok(Frame::read(&bytes.ok_or(io::Error::from(io::ErrorKind::UnexpectedEof))??)?),
         () = sleep_until(heard + SILENCE) => Err(Error::Silent),
     }

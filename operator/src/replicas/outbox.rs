@@ -15,6 +15,8 @@ pub(crate) struct Outbox {
     telling: Telling,
     /// Proxies that were given a certificate.
     signed: BTreeSet<ProxyId>,
+    /// Served proxies of which it has been told by which root their certificates are.
+    vouched: BTreeSet<ProxyId>,
 }
 
 impl Outbox {
@@ -24,7 +26,7 @@ impl Outbox {
         of: &Acknowledgements,
         subjects: impl IntoIterator<Item = Subject>,
     ) -> Self {
-        Self { to, telling: Telling::everything(of, subjects), signed: of.served().cloned().collect() }
+        Self { to, telling: Telling::everything(of, subjects), signed: BTreeSet::new(), vouched: BTreeSet::new() }
     }
 
     /// These do something else now.
@@ -58,8 +60,45 @@ impl Outbox {
         identities: &Identities,
         effect: impl Fn(&Subject) -> Option<(Epoch, Version)>,
     ) -> Account {
-        let signed = std::mem::take(&mut self.signed).into_iter();
-        let signers = signed.filter_map(|proxy| Some((proxy.clone(), identities.signer_of(&proxy)?))).collect();
-        Account { told: self.telling.next(of, effect), signers }
+        let told = self.telling.next(of, effect);
+        let mut signed = std::mem::take(&mut self.signed);
+        for (proxy, mark) in &told.proxies {
+            if !mark.as_ref().is_some_and(|mark| mark.is_here) {
+                self.vouched.remove(proxy);
+            } else if self.vouched.insert(proxy.clone()) {
+                signed.insert(proxy.clone());
+            }
+        }
+        let signers = signed.into_iter().filter_map(|proxy| Some((proxy.clone(), identities.signer_of(&proxy)?)));
+        Account { signers: signers.collect(), told }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use smidge_engine::Placement;
+    use smidge_mesh::{Identity, TrustDomain};
+    use smidge_report::Standing;
+    use smidge_xds::WorkloadId;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_certificate_that_was_given_before_there_was_a_leader_is_told_with_the_proxy() {
+        let (mut of, identities, proxy) =
+            (Acknowledgements::default(), Identities::default(), ProxyId::from("web.shop"));
+        let (namespace, service_account) = ("shop".into(), "web".into());
+        identities.set(proxy.clone(), Identity { trust_domain: TrustDomain::default(), namespace, service_account });
+        identities.hear_signer(&proxy, "root".into());
+        let placement = Placement { workload: WorkloadId(0), key: Version::of(b"key"), ready: true, since: Epoch(0) };
+        of.place(&proxy, Some(placement));
+        let (to, _leader) = mpsc::channel(1);
+        let mut outbox = Outbox::new(to, &of, []);
+        assert_eq!(outbox.next(&of, &identities, |_| None).signers, []);
+        of.report(Epoch(1), [(proxy.clone(), Some(Standing::default()))]);
+        outbox.touch(of.take_changed());
+        assert_eq!(outbox.next(&of, &identities, |_| None).signers, [(proxy.clone(), "root".into())]);
+        outbox.touch([proxy].into());
+        assert_eq!(outbox.next(&of, &identities, |_| None).signers, [], "once");
     }
 }

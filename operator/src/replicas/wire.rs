@@ -13,7 +13,9 @@ use crate::{message::Source, watch::sources};
 
 /// From which size on the rest goes into the next frame.
 const FULL: usize = 1 << 20;
-/// How much of Envoy's words is told.
+/// How many rejections of a proxy are told,
+const REJECTIONS: usize = 64;
+/// and how much of Envoy's words, in bytes.
 const WORDS_LIMIT: usize = 2048;
 
 /// It is no frame of ours: most likely of another version of Smidge.
@@ -21,8 +23,6 @@ const WORDS_LIMIT: usize = 2048;
 pub(super) enum Error {
     #[error("a frame cannot be read")]
     Frame(#[from] prost::DecodeError),
-    #[error("it tells of the unknown kind {0:?}")]
-    Kind(String),
     #[error("it tells of the unknown type {0:?}")]
     Type(String),
 }
@@ -47,7 +47,7 @@ pub(super) struct Frame {
 struct Proxy {
     #[prost(string, tag = "1")]
     id: String,
-    /// Absent: the pod is gone.
+    /// Absent: it knows no such proxy of the mesh any more.
     #[prost(message, optional, tag = "2")]
     mark: Option<MarkOf>,
 }
@@ -126,7 +126,7 @@ impl Frame {
             return Ok(None);
         }
         let proxies = self.proxies.into_iter().map(proxy).collect::<Result<_, _>>()?;
-        let effects = self.effects.into_iter().map(effect).collect::<Result<_, _>>()?;
+        let effects = self.effects.into_iter().filter_map(effect).collect();
         let signers = self.signers.into_iter().map(|signer| (signer.proxy.as_str().into(), signer.root.into()));
         let told = Told { through: self.through.map(Epoch), proxies, effects };
         Ok(Some(Account { told, signers: signers.collect() }))
@@ -154,7 +154,8 @@ pub(super) fn frames(account: Account) -> Vec<Frame> {
 
 fn wired_proxy((id, mark): (ProxyId, Option<Mark>)) -> Proxy {
     let mark = mark.map(|Mark { is_here, key, gate, rejected }| {
-        let rejected = rejected.into_iter().map(|((type_url, name), Rejection { words, from })| Rejected {
+        let first = rejected.into_iter().take(REJECTIONS);
+        let rejected = first.map(|((type_url, name), Rejection { words, from })| Rejected {
             type_url: type_url.as_str().to_owned(),
             name: name.to_string(),
             words: words[..words.floor_char_boundary(WORDS_LIMIT)].to_owned(),
@@ -188,14 +189,15 @@ fn wired_effect((subject, took): (Subject, Option<(Epoch, smidge_xds::Version)>)
     }
 }
 
-fn effect(told: Effect) -> Result<(Subject, Option<(Epoch, smidge_xds::Version)>), Error> {
+/// `None`: of a kind that another version of Smidge knows.
+fn effect(told: Effect) -> Option<(Subject, Option<(Epoch, smidge_xds::Version)>)> {
     let Effect { kind, namespace, name, took } = told;
     let took = took.map(|Took { epoch, version }| (Epoch(epoch), version.into()));
     if kind.is_empty() {
-        return Ok((Subject::TrustBundle, took));
+        return Some((Subject::TrustBundle, took));
     }
-    let kind = kind_named(&kind).ok_or(Error::Kind(kind))?;
-    Ok((Subject::Object(ObjectRef::new(kind, Arc::<str>::from(namespace), Arc::<str>::from(name))), took))
+    let object = ObjectRef::new(kind_named(&kind)?, Arc::<str>::from(namespace), Arc::<str>::from(name));
+    Some((Subject::Object(object), took))
 }
 
 fn kind_named(name: &str) -> Option<Kind> {
@@ -248,11 +250,12 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_frame_tells_nothing_and_garbage_is_refused() {
+    fn an_empty_frame_tells_nothing_an_unknown_kind_is_passed_over_and_garbage_is_refused() {
         assert_eq!(Frame::read(&Frame::default().encoded()).unwrap().account().unwrap(), None);
         assert!(matches!(Frame::read(b"GET / HTTP/1.1\r\n"), Err(Error::Frame(_))));
         let unknown = Effect { kind: "Gateway".to_owned(), ..Effect::default() };
-        let frame = Frame { effects: vec![unknown], ..Frame::default() };
-        assert!(matches!(frame.account(), Err(Error::Kind(kind)) if kind == "Gateway"));
+        let known = Effect { kind: Kind::TrafficSplit.as_str().to_owned(), ..Effect::default() };
+        let frame = Frame { effects: vec![unknown, known], ..Frame::default() };
+        assert_eq!(read(&frame).told.effects, [(Subject::Object(ObjectRef::new(Kind::TrafficSplit, "", "")), None)]);
     }
 }

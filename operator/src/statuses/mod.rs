@@ -157,6 +157,9 @@ impl Statuses {
     pub(crate) fn place(&mut self, proxy: &ProxyId, placement: Option<Placement>) {
         self.acknowledgements.place(proxy, placement);
         self.arrivals.expect(proxy, placement.is_some_and(|placement| placement.ready));
+        if placement.is_none() {
+            self.arrive(std::slice::from_ref(proxy));
+        }
         self.note_news();
     }
 
