@@ -52,6 +52,11 @@ impl<'a> Load<'a> {
 
     /// What it has seen so far.
     pub async fn summary(&self) -> Result<Summary> {
+        self.wait_for("word of the load", |_| true).await
+    }
+
+    /// While containerd is away, its log cannot be read.
+    async fn read(&self) -> Result<Summary> {
         let arguments = ["logs", "-n", &self.namespace, &self.pod, "-c", "app", "--tail=1"];
         let line = self.api.kubectl(&arguments).await?;
         serde_json::from_str(&line).with_context(|| format!("the load prints {line:?}"))
@@ -66,7 +71,7 @@ impl<'a> Load<'a> {
     /// Waits until what it has seen fulfils the condition.
     pub async fn wait_for(&self, what: &str, condition: impl Fn(&Summary) -> bool) -> Result<Summary> {
         eventually(what, PATIENCE, async || {
-            let seen = self.summary().await?;
+            let seen = self.read().await?;
             holds(condition(&seen), || format!("{seen:?}"))?;
             Ok(seen)
         })
