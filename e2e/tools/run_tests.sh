@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# run_tests.sh: builds all tests and runs their programs, two at once, since most of them wait more than they compute; tests of
+# run_tests.sh: builds all tests and runs their programs, most two at once, since they wait more than they compute; tests of
 # one program run beside each other anyway, and what they need of the machine is theirs alone. What a program says comes out whole
 # when it has ended; which ones have failed stands at the end.
 . "$(dirname "${BASH_SOURCE[0]}")/settings.sh"
@@ -23,9 +23,12 @@ export -f run
 export logs failed
 
 cargo test --workspace --locked --no-run --message-format=json-render-diagnostics >"$logs/built"
-# The node's tests take longest and begin.
+# The node's tests keep both cores busy by themselves.
 sed -nE 's|.*"manifest_path":"([^"]*)/Cargo.toml".*"profile":\{[^}]*"test":true\}.*"executable":"([^"]+)".*|\1 \2|p' "$logs/built" >"$logs/programs"
-{ grep '/cluster-[^/]*$' "$logs/programs" || true; grep -v '/cluster-[^/]*$' "$logs/programs"; } |
-  xargs --max-procs=2 --max-lines=1 bash -c 'run "$@"' run
+at_once() {
+  xargs --no-run-if-empty --max-procs="$1" --max-lines=1 bash -c 'run "$@"' run
+}
+{ grep '/cluster-[^/]*$' "$logs/programs" || true; } | at_once 1
+{ grep -v '/cluster-[^/]*$' "$logs/programs" || true; } | at_once 2
 cargo test --workspace --locked --doc --quiet
 [ ! -e "$failed" ] || fail "failed: $(tr '\n' ' ' <"$failed")"
