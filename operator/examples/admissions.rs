@@ -102,7 +102,8 @@ fn reviews() -> Result<Vec<Bytes>, Failed> {
     let mut reviews = Vec::new();
     for case in fs::read_dir(folder)? {
         let text = fs::read_to_string(case?.path().join("pod.yaml"))?;
-        if !text.contains("kind: Namespace") {
+        // What a case says of its namespace or MeshConfig stands in documents of their own.
+        if !text.contains("\n---\n") {
             let pod: Value = serde_yaml::from_str(&text)?;
             let kind = json!({"group": "", "version": "v1", "kind": "Pod", "resource": "pods"});
             let request = json!({
