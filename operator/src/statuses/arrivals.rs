@@ -67,7 +67,9 @@ impl Arrivals {
     /// Who begins to lead waits for those that another one has had.
     pub(crate) fn restart(&mut self, now: Instant) {
         self.missing = self.ready.difference(&self.served).cloned().collect();
-        (self.deadline, self.complete) = (Some(now + PATIENCE), false);
+        self.complete = false;
+        // Who leads before it has published anything knows no proxies yet: their time begins with that.
+        self.deadline = self.deadline.map(|_| now + PATIENCE);
     }
 
     /// Whether it is known what the proxies have.
@@ -120,6 +122,19 @@ mod tests {
         arrivals.restart(now);
         assert!(!arrivals.are_complete() && !arrivals.conclude(now), "a new leader waits for it again");
         arrivals.arrive(&ProxyId::from("dead.shop"), true);
+        assert!(arrivals.conclude(now));
+    }
+
+    #[test]
+    fn who_leads_before_it_has_listed_anything_awaits_the_proxies_all_the_same() {
+        let (mut arrivals, now) = (Arrivals::default(), Instant::now());
+        arrivals.restart(now);
+        assert!(!arrivals.conclude(now), "nothing is published yet");
+        let web = ProxyId::from("web.shop");
+        arrivals.expect(&web, true);
+        arrivals.start(now);
+        assert!(!arrivals.conclude(now), "web is missing");
+        arrivals.arrive(&web, true);
         assert!(arrivals.conclude(now));
     }
 }
