@@ -41,7 +41,10 @@ enum Command {
     Install(Install),
     /// Remove the control plane; CRDs and what users wrote stay
     Uninstall(Uninstall),
-    /// Say whether the cluster is fit for the mesh, and whether the mesh on it works; exit code 1 when not
+    /// Say whether the cluster is fit for the mesh, and whether the mesh on it works
+    ///
+    /// A line for each thing looked at: ✓ it is as it should be; ! it works, but not as one would expect, and why; ✗ it does not
+    /// work, and what to do. Exit code 1 when there is a ✗.
     Check,
     /// Replace what the mesh trusts, while it runs
     #[command(subcommand)]

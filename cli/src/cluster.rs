@@ -5,7 +5,7 @@ use std::{io::Write, process::ExitCode};
 use anyhow::Context;
 use smidge_installer::{
     Options, Progress, Removal, Removing,
-    check::{Verdict, check},
+    check::{Verdict, check, left_behind},
     install, objects, remove,
 };
 use smidge_operator::cluster::connect;
@@ -25,7 +25,7 @@ pub(crate) fn install_it(args: &Install) -> anyhow::Result<ExitCode> {
     runtime()?.block_on(async {
         let (client, _) = connect().await?;
         install(&client, &objects, patience, |progress| match progress {
-            Progress::Applied(what) => println!("✓ {what}"),
+            Progress::Applied(what) | Progress::Available(what) => println!("✓ {what}"),
             Progress::Waiting(what) => println!("… waiting {what}"),
         })
         .await?;
@@ -48,7 +48,9 @@ pub(crate) fn uninstall(args: &Uninstall) -> anyhow::Result<ExitCode> {
             Removal::Kept(what) => println!("• kept {what} (and its objects; --crds deletes them)"),
         })
         .await?;
-        println!("pods keep their sidecars until they are restarted");
+        for sidecars in left_behind(&client).await.context("cannot look for pods that have sidecars")? {
+            println!("{sidecars}");
+        }
         Ok(ExitCode::SUCCESS)
     })
 }

@@ -4,7 +4,7 @@ use std::{process::ExitCode, time::Duration};
 
 use smidge_operator::{
     cluster::connect,
-    custody::{RotationStatus, request_rotation, rotation, rotation_status},
+    custody::{Requested, RotationStatus, request_rotation, rotation, rotation_status},
     identity::roots::Phase,
 };
 
@@ -25,9 +25,13 @@ pub(crate) fn root(args: &RotateRoot) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let (client, _) = connect().await?;
-        let request = request_rotation(client.clone(), &args.namespace).await?;
+        let Requested { request, is_new } = request_rotation(client.clone(), &args.namespace).await?;
+        if !is_new {
+            println!("! the rotation asked for at {request} is still under way: no other begins before it is done");
+        }
         if args.no_wait {
-            println!("✓ {}; `smidge rotate status` shows how it goes on", STEPS[0].0);
+            let asked = if is_new { format!("✓ {}; ", STEPS[0].0) } else { String::new() };
+            println!("{asked}`smidge rotate status` shows how it goes on");
             return Ok(ExitCode::SUCCESS);
         }
         let mut shown = show(0..1);

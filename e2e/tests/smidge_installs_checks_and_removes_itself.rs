@@ -14,6 +14,8 @@ fn smidge(api: &ApiServer, arguments: &[&str]) -> Result<Output> {
 
 const ALONE: &str = "{apiVersion: v1, kind: Pod, metadata: {name: alone, namespace: joins}, \
                      spec: {containers: [{name: a, image: a}]}}";
+const MESHED: &str = "{apiVersion: v1, kind: Pod, metadata: {name: meshed, namespace: typo}, \
+                      spec: {containers: [{name: a, image: a}], initContainers: [{name: smidge-proxy, image: a}]}}";
 const BROKEN: &str = "{apiVersion: access.smi-spec.io/v1alpha3, kind: TrafficTarget, metadata: {name: web, namespace: joins}, \
                       spec: {destination: {kind: ServiceAccount, name: web}, sources: [{kind: ServiceAccount, name: web}], \
                       rules: [{kind: HTTPRouteGroup, name: none}]}}";
@@ -37,7 +39,7 @@ async fn onto_a_cluster_and_off_it() -> Result<()> {
     let api = ApiServer::start().await?;
     let before = told(&smidge(&api, &["check"])?, 0)?;
     finds(&before, "✓ Kubernetes v1.")?;
-    finds(&before, "✓ not installed yet")?;
+    finds(&before, "✓ not installed")?;
     finds(&before, "✓ you may install")?;
 
     let printed = told(&smidge(&api, &["install", "--dry-run", "--image", "own/smidge:1"])?, 0)?;
@@ -78,8 +80,17 @@ async fn it_goes_and_says_what_stays(api: &ApiServer) -> Result<()> {
     finds(&removed, "• kept CustomResourceDefinition trafficsplits.split.smi-spec.io")?;
 
     end_namespace(api, "smidge-system").await?;
+    api.apply(MESHED).await?;
     let again = told(&smidge(api, &["uninstall"])?, 0)?;
     finds(&again, "✓ not there Namespace smidge-system")?;
+    let now = told(&smidge(api, &["check"])?, 0)?;
+    for text in [again, now] {
+        finds(
+            &text,
+            "! pods of typo still have sidecars: meshed go on with what they have until their certificates end",
+        )?;
+        finds(&text, "! statuses of SMI objects (1): no control plane keeps them true")?;
+    }
     let rotated = smidge(api, &["rotate", "root"])?;
     let why = String::from_utf8_lossy(&rotated.stderr).into_owned();
     ensure!(!rotated.status.success() && why.contains("the control plane is not installed (smidge check"), "{why}");
@@ -131,6 +142,7 @@ async fn the_control_plane_is_missed(api: &ApiServer) -> Result<()> {
     ])
     .await?;
     let after = told(&smidge(api, &["check"])?, 1)?;
+    finds(&after, "! 1 of 2 objects are in force: the others are told below")?;
     finds(
         &after,
         "! TrafficTarget joins/web ResolvedRefs=False RouteNotFound: HTTPRouteGroup/joins/none does not exist",

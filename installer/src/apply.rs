@@ -28,6 +28,8 @@ pub enum Progress {
     Applied(String),
     /// This is waited for.
     Waiting(String),
+    /// The control plane works.
+    Available(String),
 }
 
 /// Applies all objects, one after the other, and, with `patience`, waits until the control plane is available.
@@ -55,7 +57,9 @@ pub async fn install(
     }
     let Some(patience) = patience else { return Ok(()) };
     tell(Progress::Waiting(format!("until deployment {OPERATOR} in {NAMESPACE} is available")));
-    available(client, patience).await
+    available(client, patience).await?;
+    tell(Progress::Available(format!("deployment {OPERATOR} in {NAMESPACE} is available")));
+    Ok(())
 }
 
 /// `<kind> <name>`.

@@ -21,7 +21,7 @@ const fn reason(name: &'static str, meaning: &'static str) -> Reason {
     Reason { name, meaning }
 }
 
-const ACCEPTED: Reason = reason("Accepted", "`Accepted`: the object is well-formed and in force.");
+const ACCEPTED: Reason = reason("Accepted", "`Accepted`: the object is well-formed, and no other takes its place.");
 const RESOLVED: Reason = reason("ResolvedRefs", "`ResolvedRefs`: everything that the object names exists and fits.");
 const PROGRAMMED: Reason =
     reason("Programmed", "`Programmed`: every Ready pod concerned has a proxy that has acknowledged this generation.");
@@ -81,11 +81,14 @@ fn verdict(type_: &'static str, status: &'static str, reason: Reason, message: i
     Verdict { type_, status, reason: reason.name, message: message.into() }
 }
 
-/// `Accepted`: well-formed and in force. What is only said, not held against the object, is said here.
+/// Whether it has an effect depends on what it names, which the other conditions judge.
+const WELL_FORMED: &str = "well-formed, and no other takes its place";
+
+/// `Accepted`: well-formed, and no other takes its place. What is only said, not held against the object, is said here.
 pub(crate) fn accepted(diagnostics: &[Diagnostic]) -> Verdict {
     against("Accepted", Judged::Accepted, diagnostics).unwrap_or_else(|| {
         let notes = spelled(diagnostics.iter().filter(|d| d.code.condition.is_none()));
-        let message = if notes.is_empty() { "in force".to_owned() } else { format!("in force; note: {notes}") };
+        let message = if notes.is_empty() { WELL_FORMED.to_owned() } else { format!("{WELL_FORMED}; note: {notes}") };
         verdict("Accepted", "True", ACCEPTED, message)
     })
 }

@@ -110,7 +110,10 @@ fn smi_4_what_is_left_without_effect_is_not_programmed() {
 #[test]
 fn a_note_stands_in_the_message_of_accepted() {
     let status = fresh(&effect(1, &[NOTE]), &tally(1, 1));
-    assert_eq!(condition(&status, "Accepted").message, "in force; note: SMI9903: so it is");
+    assert_eq!(
+        condition(&status, "Accepted").message,
+        "well-formed, and no other takes its place; note: SMI9903: so it is"
+    );
     assert!(Row::of(&split(), &status).message.contains("SMI9903"));
 }
 

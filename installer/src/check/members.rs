@@ -1,5 +1,7 @@
 //! Are the namespaces and pods of the mesh what their owners think?
 
+use std::collections::BTreeMap;
+
 use futures::future::try_join_all;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod};
 use kube::{Api, Client, ResourceExt, api::ListParams};
@@ -53,6 +55,28 @@ async fn one(client: &Client, namespace: &Namespace) -> Result<Vec<Finding>, kub
     findings.extend(admitted(namespace));
     findings.extend(ready(&name, &pods.items));
     Ok(findings)
+}
+
+/// With no control plane: pods that still have sidecars, which nobody serves.
+pub(super) async fn sidecars(client: &Client) -> Result<Vec<Finding>, kube::Error> {
+    let all: Api<Pod> = Api::all(client.clone());
+    let mut pods: BTreeMap<String, Vec<Pod>> = BTreeMap::new();
+    for pod in all.list(&ListParams::default()).await?.items {
+        if is_meshed(&pod) && !is_over(&pod) {
+            pods.entry(pod.namespace().unwrap_or_default()).or_default().push(pod);
+        }
+    }
+    let told = |(namespace, pods): (String, Vec<Pod>)| {
+        let pods: Vec<&Pod> = pods.iter().collect();
+        let names: Vec<String> = pods.iter().map(|pod| pod.name_any()).collect();
+        let why = format!(
+            "{} go on with what they have until their certificates end: {}",
+            some(&names),
+            advice(&namespace, &pods)
+        );
+        Finding::doubtful(format!("pods of {namespace} still have sidecars"), why)
+    };
+    Ok(pods.into_iter().map(told).collect())
 }
 
 fn trusted(namespace: &str, is_there: bool) -> Finding {

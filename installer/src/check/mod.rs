@@ -97,9 +97,10 @@ pub async fn check(client: &Client) -> Result<Vec<Finding>, kube::Error> {
             );
         }
         Ok(None) => {
-            findings.push(Finding::good("not installed yet: `smidge install`"));
+            findings.push(Finding::good("not installed: `smidge install`"));
             findings.extend(
                 gathered(vec![
+                    ("what is left of an installation", Box::pin(left_behind(client))),
                     ("the right to install", Box::pin(cluster::rights(client))),
                     ("kinds of SMI that are there already", Box::pin(cluster::foreign_kinds(client))),
                 ])
@@ -109,6 +110,15 @@ pub async fn check(client: &Client) -> Result<Vec<Finding>, kube::Error> {
         Err(error) => findings.push(unreadable("the control plane's deployment", &error)),
     }
     Ok(findings)
+}
+
+/// What an installation that was removed has left: pods with sidecars, and objects with statuses.
+///
+/// # Errors
+/// When the API server cannot be asked.
+pub async fn left_behind(client: &Client) -> Result<Vec<Finding>, kube::Error> {
+    let (sidecars, statuses) = futures::try_join!(members::sidecars(client), objects::statuses(client))?;
+    Ok(sidecars.into_iter().chain(statuses).collect())
 }
 
 type Question<'a> = (&'static str, futures::future::BoxFuture<'a, Result<Vec<Finding>, kube::Error>>);

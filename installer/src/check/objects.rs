@@ -28,21 +28,40 @@ pub(super) async fn objects(client: &Client) -> Result<Vec<Finding>, kube::Error
     Ok(told(number, findings))
 }
 
+/// With no control plane: statuses that nobody keeps true.
+pub(super) async fn statuses(client: &Client) -> Result<Option<Finding>, kube::Error> {
+    let kinds = smidge_crds::all();
+    let objects = try_join_all(kinds.iter().map(|crd| listed(client, crd))).await?.concat();
+    let number = objects.iter().filter(|object| object.data.pointer("/status/conditions").is_some()).count();
+    let why = "no control plane keeps them true: what they say is from before";
+    Ok((number > 0).then(|| Finding::doubtful(format!("statuses of SMI objects ({number})"), why)))
+}
+
 fn told(number: usize, mut findings: Vec<Finding>) -> Vec<Finding> {
-    if findings.is_empty() && number > 0 {
-        return vec![Finding::good(format!("each of {number} objects is in force"))];
-    }
-    if let Some(more) = findings.len().checked_sub(LINES).filter(|more| *more > 0) {
-        findings.truncate(LINES);
-        let all = "kubectl get smidge -A shows all";
-        findings.push(Finding::doubtful(format!("{more} more objects have a condition that is False"), all));
-    }
+    let wrong = findings.len();
+    let what = format!("{} of {number} objects are in force", number - wrong);
+    let all = "kubectl get smidge -A shows all";
+    let summary = match (number, wrong) {
+        (0, _) => return findings,
+        (_, 0) => Finding::good(what),
+        (_, ..=LINES) => Finding::doubtful(what, format!("the others are told below; {all}")),
+        _ => Finding::doubtful(what, format!("{LINES} of the others are told below; {all}")),
+    };
+    findings.truncate(LINES);
+    findings.insert(0, summary);
     findings
 }
 
-/// How many there are, and what is to be said of them. A kind that is not installed is told elsewhere.
+/// How many there are, and what is to be said of them.
 async fn of_kind(client: &Client, crd: &Crd) -> Result<(usize, Vec<Finding>), kube::Error> {
-    let Some(stored) = crd.spec.versions.iter().find(|version| version.storage) else { return Ok((0, Vec::new())) };
+    let objects = listed(client, crd).await?;
+    let kind = &crd.spec.names.kind;
+    Ok((objects.len(), objects.iter().filter_map(|object| wrong(kind, object)).collect()))
+}
+
+/// All objects of a kind. A kind that is not installed is told elsewhere.
+async fn listed(client: &Client, crd: &Crd) -> Result<Vec<DynamicObject>, kube::Error> {
+    let Some(stored) = crd.spec.versions.iter().find(|version| version.storage) else { return Ok(Vec::new()) };
     let resource = ApiResource {
         group: crd.spec.group.clone(),
         version: stored.name.clone(),
@@ -51,17 +70,16 @@ async fn of_kind(client: &Client, crd: &Crd) -> Result<(usize, Vec<Finding>), ku
         plural: crd.spec.names.plural.clone(),
     };
     let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
-    let (mut page, mut number, mut findings) = (ListParams::default().limit(PAGE), 0, Vec::new());
+    let (mut page, mut objects) = (ListParams::default().limit(PAGE), Vec::new());
     loop {
         let list = match api.list(&page).await {
-            Err(kube::Error::Api(status)) if status.code == 404 => return Ok((0, Vec::new())),
+            Err(kube::Error::Api(status)) if status.code == 404 => return Ok(Vec::new()),
             list => list?,
         };
-        number += list.items.len();
-        findings.extend(list.items.iter().filter_map(|object| wrong(&resource.kind, object)));
+        objects.extend(list.items);
         match list.metadata.continue_.filter(|token| !token.is_empty()) {
             Some(token) => page = page.continue_token(&token),
-            None => return Ok((number, findings)),
+            None => return Ok(objects),
         }
     }
 }
@@ -109,8 +127,10 @@ mod tests {
         let many: Vec<Finding> = (0..LINES + 5).map(|n| Finding::doubtful(n.to_string(), "")).collect();
         let said = told(100, many.clone());
         assert_eq!(said.len(), LINES + 1);
-        assert!(said[LINES].what.starts_with("5 more objects"), "{said:?}");
-        assert_eq!(told(LINES, many[..LINES].to_vec()).len(), LINES);
+        assert!(said[0].to_string().starts_with("! 75 of 100 objects are in force: 20 of the others"), "{said:?}");
+        let fitting = told(LINES, many[..LINES].to_vec());
+        assert!(fitting.len() == LINES + 1 && fitting[0].what.starts_with("0 of 20"), "{fitting:?}");
+        assert_eq!(told(3, Vec::new()), [Finding::good("3 of 3 objects are in force")]);
         assert!(told(0, Vec::new()).is_empty());
     }
 }

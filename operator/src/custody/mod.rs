@@ -42,7 +42,9 @@ use mirror::Mirrors;
 use waits::{Missing, waits};
 
 pub use ca_bundle::INJECTOR;
-pub use root_secret::{ROOT_SECRET, RotationError, RotationStatus, request_rotation, rotation, rotation_status};
+pub use root_secret::{
+    ROOT_SECRET, Requested, RotationError, RotationStatus, request_rotation, rotation, rotation_status,
+};
 
 /// Under which name fields are applied.
 const FIELD_MANAGER: &str = "smidge";

@@ -95,23 +95,32 @@ pub async fn rotation_status(client: Client, namespace: &str) -> Result<Rotation
     })
 }
 
+/// A rotation that was asked for.
+#[derive(Clone, Debug)]
+pub struct Requested {
+    /// Its name: when it was asked for first.
+    pub request: String,
+    /// Nobody had asked for it before.
+    pub is_new: bool,
+}
+
 /// Asks the leader for a new root. The answer names the rotation, which is the one under way where there is one.
 ///
 /// # Errors
 /// When the Secret cannot be read or written.
-pub async fn request_rotation(client: Client, namespace: &str) -> Result<String, RotationError> {
+pub async fn request_rotation(client: Client, namespace: &str) -> Result<Requested, RotationError> {
     let secret = find(&client, namespace).await?;
     let roots = read(&secret)?;
     let asked = request(&secret).filter(|request| roots.request() != Some(request));
     let under_way = roots.request().filter(|_| roots.phase() != Phase::Settled);
     if let Some(request) = under_way.or(asked) {
-        return Ok(request.to_owned());
+        return Ok(Requested { request: request.to_owned(), is_new: false });
     }
     let request = jiff::Timestamp::now().to_string();
     let patch = json!({"metadata": {"annotations": {(REQUEST): request}}});
     let secrets: Api<Secret> = Api::namespaced(client, namespace);
     let patched = secrets.patch(ROOT_SECRET, &PatchParams::default(), &Patch::Merge(patch)).await;
-    patched.map(|_| request).map_err(failed(namespace))
+    patched.map(|_| Requested { request, is_new: true }).map_err(failed(namespace))
 }
 
 /// How far the rotation of that name is; `None`: it has not begun.
