@@ -61,8 +61,7 @@ impl Acknowledgements {
     pub fn place(&mut self, proxy: &ProxyId, placement: Option<Placement>) {
         self.own.place(proxy, placement);
         if placement.is_none() {
-            self.homes.forget(proxy);
-            self.others.values_mut().for_each(|other| drop(other.marks.remove(proxy)));
+            self.forget_proxy(proxy);
         }
         self.changed.insert(proxy.clone());
         self.recount(proxy);
@@ -258,13 +257,17 @@ impl Acknowledgements {
         self.homes.set(id, seat, is_here);
         let placement = self.own.placement(id);
         if placement.is_none() && !self.homes.is_anywhere(id) {
-            self.homes.forget(id);
-            self.others.values_mut().for_each(|other| drop(other.marks.remove(id)));
+            self.forget_proxy(id);
         }
         if rejects {
             self.news.reach(placement.map(|placement| placement.workload));
         }
         self.recount(id);
+    }
+
+    fn forget_proxy(&mut self, id: &ProxyId) {
+        self.homes.forget(id);
+        self.others.values_mut().for_each(|other| drop(other.marks.remove(id)));
     }
 
     /// Where a proxy belongs now.

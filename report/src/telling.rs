@@ -1,7 +1,7 @@
 //! What is still to be told to the leader: names only, so that a slow leader is told what is so when it listens, and what
 //! waits for it is bounded by what there is.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, mem};
 
 use smidge_xds::{Epoch, ProxyId, Version};
 
@@ -16,8 +16,10 @@ pub struct Telling {
     proxies: BTreeSet<ProxyId>,
     subjects: BTreeSet<Subject>,
     through: Option<Epoch>,
-    /// The leader believes that these are served here.
+    /// The leader believes that these are served here,
     served: BTreeSet<ProxyId>,
+    /// and of these it has been told so since it was last asked.
+    arrived: BTreeSet<ProxyId>,
 }
 
 impl Telling {
@@ -59,10 +61,20 @@ impl Telling {
     fn worth_telling(&mut self, mut proxies: Vec<(ProxyId, Option<Mark>)>) -> Vec<(ProxyId, Option<Mark>)> {
         proxies.retain(|(id, mark)| {
             let is_here = mark.as_ref().is_some_and(|mark| mark.is_here);
-            let was_here = if is_here { self.served.replace(id.clone()).is_some() } else { self.served.remove(id) };
-            is_here || was_here
+            if !is_here {
+                return self.served.remove(id);
+            }
+            if self.served.insert(id.clone()) {
+                self.arrived.insert(id.clone());
+            }
+            true
         });
         proxies
+    }
+
+    /// The proxies of which the leader was told since the last call that they are served here, which it had not known.
+    pub fn take_arrived(&mut self) -> BTreeSet<ProxyId> {
+        mem::take(&mut self.arrived)
     }
 }
 

@@ -15,8 +15,6 @@ pub(crate) struct Outbox {
     telling: Telling,
     /// Proxies that were given a certificate.
     signed: BTreeSet<ProxyId>,
-    /// Served proxies of which it has been told by which root their certificates are.
-    vouched: BTreeSet<ProxyId>,
 }
 
 impl Outbox {
@@ -26,7 +24,7 @@ impl Outbox {
         of: &Acknowledgements,
         subjects: impl IntoIterator<Item = Subject>,
     ) -> Self {
-        Self { to, telling: Telling::everything(of, subjects), signed: BTreeSet::new(), vouched: BTreeSet::new() }
+        Self { to, telling: Telling::everything(of, subjects), signed: BTreeSet::new() }
     }
 
     /// These do something else now.
@@ -62,13 +60,8 @@ impl Outbox {
     ) -> Account {
         let told = self.telling.next(of, effect);
         let mut signed = std::mem::take(&mut self.signed);
-        for (proxy, mark) in &told.proxies {
-            if !mark.as_ref().is_some_and(|mark| mark.is_here) {
-                self.vouched.remove(proxy);
-            } else if self.vouched.insert(proxy.clone()) {
-                signed.insert(proxy.clone());
-            }
-        }
+        // They may have been given theirs before anybody listened.
+        signed.extend(self.telling.take_arrived());
         let signers = signed.into_iter().filter_map(|proxy| Some((proxy.clone(), identities.signer_of(&proxy)?)));
         Account { signers: signers.collect(), told }
     }
