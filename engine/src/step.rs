@@ -25,7 +25,7 @@ pub struct Placement {
     pub key: Version,
     /// Whether the pod is Ready: only then do objects wait for it.
     pub ready: bool,
-    /// The publication that put it into its layer: with less it has acknowledged nothing.
+    /// The publication that put it into its layer: with less it has acknowledged nothing of it.
     pub since: Epoch,
 }
 

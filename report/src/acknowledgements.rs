@@ -14,7 +14,7 @@ use smidge_xds::{Epoch, Name, ProxyId, TypeUrl, WorkloadId};
 
 use crate::{
     Mark, News, Rejection, Replica, Standing, Subject, Told,
-    group::Ledger,
+    group::{Gate, Ledger},
     marks::Marks,
     replicas::{Homes, Other, Seat},
 };
@@ -37,7 +37,7 @@ pub struct Tally {
 struct Counted {
     seat: Seat,
     workload: WorkloadId,
-    gate: Option<Epoch>,
+    gate: Gate,
 }
 
 /// What the proxies have acknowledged. Fed by the engine ([`place`](Self::place)), the hub ([`report`](Self::report)) and
@@ -57,14 +57,15 @@ pub struct Acknowledgements {
 }
 
 impl Acknowledgements {
-    /// Takes in where a proxy stands; `None`: its pod is gone.
+    /// Takes in where a proxy stands; `None`: its pod is gone. Replicas that serve it say so by themselves, and may serve
+    /// already the next pod of its name.
     pub fn place(&mut self, proxy: &ProxyId, placement: Option<Placement>) {
         self.own.place(proxy, placement);
-        if placement.is_none() {
-            self.forget_proxy(proxy);
-        }
         self.changed.insert(proxy.clone());
-        self.recount(proxy);
+        match placement {
+            Some(_) => self.recount(proxy),
+            None => self.serve(proxy, &None, false, false),
+        }
     }
 
     /// Takes in a report of the hub: `through` is the newest publication that it covers; proxies that it does not
@@ -213,7 +214,8 @@ impl Acknowledgements {
             };
             let mut rejected = self.rejected_at(seat, id).into_iter().flatten();
             if let Some((_, rejection)) = rejected.find(|(key, rejection)| rejection.from <= epoch && carries(key)) {
-                let counted = epoch <= self.through_at(seat) && gate.is_none_or(|gate| epoch < gate);
+                let counted =
+                    epoch <= self.through_at(seat) && gate.of(&effect.audience).is_none_or(|gate| epoch < gate);
                 tally.acknowledged -= u32::from(counted);
                 tally.rejected += 1;
                 tally.complaint.get_or_insert_with(|| (id.clone(), rejection.words.clone()));
@@ -257,17 +259,13 @@ impl Acknowledgements {
         self.homes.set(id, seat, is_here);
         let placement = self.own.placement(id);
         if placement.is_none() && !self.homes.is_anywhere(id) {
-            self.forget_proxy(id);
+            self.homes.forget(id);
+            self.others.values_mut().for_each(|other| drop(other.marks.remove(id)));
         }
         if rejects {
             self.news.reach(placement.map(|placement| placement.workload));
         }
         self.recount(id);
-    }
-
-    fn forget_proxy(&mut self, id: &ProxyId) {
-        self.homes.forget(id);
-        self.others.values_mut().for_each(|other| drop(other.marks.remove(id)));
     }
 
     /// Where a proxy belongs now.
@@ -276,7 +274,7 @@ impl Acknowledgements {
         let seat = self.homes.of(id);
         let gate = match &seat {
             None => self.own.gate(id),
-            Some(replica) => self.others.get(replica).map_or(Some(Epoch(0)), |other| other.gate(id, placement.key)),
+            Some(replica) => self.others.get(replica).map_or(Gate::CLOSED, |other| other.gate(id, placement.key)),
         };
         Some(Counted { seat, workload: placement.workload, gate })
     }
@@ -315,8 +313,10 @@ impl Acknowledgements {
         match (before, after) {
             (Some(old), Some(new)) if (&old.seat, old.workload) == (&new.seat, new.workload) => {
                 let end = self.through_at(&new.seat).next();
-                let (from, to) = (old.gate.unwrap_or(end), new.gate.unwrap_or(end));
-                self.news.pass(&new.seat, from.min(to), Epoch(from.max(to).0.saturating_sub(1)));
+                for (from, to) in [(old.gate.shared, new.gate.shared), (old.gate.layer, new.gate.layer)] {
+                    let (from, to) = (from.unwrap_or(end), to.unwrap_or(end));
+                    self.news.pass(&new.seat, from.min(to), Epoch(from.max(to).0.saturating_sub(1)));
+                }
             }
             (before, after) => self.news.reach([before, after].into_iter().flatten().map(|counted| counted.workload)),
         }

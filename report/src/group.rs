@@ -42,6 +42,33 @@ impl Group {
     }
 }
 
+/// How far a proxy has got: the first epoch that it has not acknowledged; `None`: it has all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Gate {
+    /// Of what every proxy has.
+    pub(crate) shared: Option<Epoch>,
+    /// Of its workload layer: who has joined one has nothing of it, whatever else it has.
+    pub(crate) layer: Option<Epoch>,
+}
+
+impl Gate {
+    /// Of who has acknowledged nothing.
+    pub(crate) const CLOSED: Self = Self { shared: Some(Epoch(0)), layer: Some(Epoch(0)) };
+
+    /// `has_joined`: it has acknowledged what put it into its layer.
+    pub(crate) fn new(shared: Option<Epoch>, has_joined: bool) -> Self {
+        Self { shared, layer: if has_joined { shared } else { Some(Epoch(0)) } }
+    }
+
+    /// Of what these have.
+    pub(crate) fn of(&self, audience: &Audience) -> Option<Epoch> {
+        match audience {
+            Audience::Workloads(_) => self.layer,
+            Audience::Everyone | Audience::Nobody => self.shared,
+        }
+    }
+}
+
 /// The proxies that belong to one replica.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
@@ -50,15 +77,15 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    pub(crate) fn add(&mut self, workload: WorkloadId, gate: Option<Epoch>) {
-        self.everyone.add(gate);
-        self.workloads.entry(workload).or_default().add(gate);
+    pub(crate) fn add(&mut self, workload: WorkloadId, gate: Gate) {
+        self.everyone.add(gate.shared);
+        self.workloads.entry(workload).or_default().add(gate.layer);
     }
 
-    pub(crate) fn take(&mut self, workload: WorkloadId, gate: Option<Epoch>) {
-        self.everyone.take(gate);
+    pub(crate) fn take(&mut self, workload: WorkloadId, gate: Gate) {
+        self.everyone.take(gate.shared);
         if let Some(group) = self.workloads.get_mut(&workload) {
-            group.take(gate);
+            group.take(gate.layer);
             if group.total() == 0 {
                 self.workloads.remove(&workload);
             }

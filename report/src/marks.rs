@@ -9,6 +9,8 @@ use std::{
 use smidge_engine::Placement;
 use smidge_xds::{Epoch, Name, ProxyId, TypeUrl, Version};
 
+use crate::group::Gate;
+
 /// How one proxy stands, as the hub says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Standing {
@@ -40,8 +42,9 @@ pub struct Rejection {
 pub struct Mark {
     /// Whether that replica still serves it.
     pub is_here: bool,
-    /// The workload layer of which that holds, as every process calls it.
-    pub key: Version,
+    /// The workload layer of which that holds too, as every process calls it; `None`: it has acknowledged nothing of the one
+    /// that it is in.
+    pub key: Option<Version>,
     /// The first publication that it has not acknowledged; `None`: it has all.
     pub gate: Option<Epoch>,
     /// What it has rejected.
@@ -64,14 +67,13 @@ impl Default for Proxy {
 }
 
 impl Proxy {
-    /// The first epoch that it has not acknowledged, when all through `through` were reported on.
-    fn gate(&self, through: Epoch) -> Option<Epoch> {
-        let since = self.placement.map_or(Epoch(0), |placement| placement.since);
-        match self.behind {
-            Some(behind) if behind > since => Some(behind),
-            None if since <= through => None,
-            _ => Some(Epoch(0)),
-        }
+    /// The layer that it is in, if it has acknowledged the publication that put it there. All through `through` were
+    /// reported on.
+    fn joined(&self, through: Epoch) -> Option<Placement> {
+        self.placement.filter(|placement| match self.behind {
+            Some(behind) => placement.since < behind,
+            None => placement.since <= through,
+        })
     }
 }
 
@@ -94,8 +96,9 @@ impl Marks {
         self.proxies.get(id)?.placement
     }
 
-    pub(crate) fn gate(&self, id: &ProxyId) -> Option<Epoch> {
-        self.proxies.get(id).map_or(Some(Epoch(0)), |proxy| proxy.gate(self.through))
+    pub(crate) fn gate(&self, id: &ProxyId) -> Gate {
+        let gate = |proxy: &Proxy| Gate::new(proxy.behind, proxy.joined(self.through).is_some());
+        self.proxies.get(id).map_or(Gate::CLOSED, gate)
     }
 
     pub(crate) fn rejected(&self, id: &ProxyId) -> Option<&BTreeMap<(TypeUrl, Name), Rejection>> {
@@ -114,8 +117,9 @@ impl Marks {
     /// How far a proxy has got.
     pub(crate) fn mark(&self, id: &ProxyId) -> Option<Mark> {
         let proxy = self.proxies.get(id)?;
-        let (is_here, key) = (proxy.is_here, proxy.placement?.key);
-        Some(Mark { is_here, key, gate: proxy.gate(self.through), rejected: proxy.rejected.clone() })
+        proxy.placement?;
+        let key = proxy.joined(self.through).map(|placement| placement.key);
+        Some(Mark { is_here: proxy.is_here, key, gate: proxy.behind, rejected: proxy.rejected.clone() })
     }
 
     /// Takes in where a proxy stands; `None`: its pod is gone.

@@ -7,7 +7,7 @@ use std::{
 
 use smidge_xds::{Epoch, ProxyId, Version};
 
-use crate::{Mark, Subject};
+use crate::{Mark, Subject, group::Gate};
 
 /// Another replica: one process, not the next of the same name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,12 +72,9 @@ impl Other {
         }
     }
 
-    /// The first of its epochs that a proxy of this layer has not acknowledged.
-    pub(crate) fn gate(&self, id: &ProxyId, key: Version) -> Option<Epoch> {
-        match self.marks.get(id) {
-            Some(mark) if mark.key == key => mark.gate,
-            _ => Some(Epoch(0)),
-        }
+    /// How far a proxy of this layer has got, in its epochs.
+    pub(crate) fn gate(&self, id: &ProxyId, key: Version) -> Gate {
+        self.marks.get(id).map_or(Gate::CLOSED, |mark| Gate::new(mark.gate, mark.key == Some(key)))
     }
 
     /// In which of its epochs this took effect there; `None`: what it does there is something else.

@@ -36,9 +36,17 @@ fn carried_by(name: &str) -> BTreeSet<Carrier> {
 }
 
 fn counts(acks: &Acknowledgements, epoch: u64) -> (u32, u32, u32) {
+    counts_of(acks, epoch, Audience::Everyone)
+}
+
+fn counts_of(acks: &Acknowledgements, epoch: u64, audience: Audience) -> (u32, u32, u32) {
     let Tally { total, acknowledged, rejected, .. } =
-        acks.tally(&SUBJECT, &effect(epoch, Audience::Everyone), || carried_by("route"));
+        acks.tally(&SUBJECT, &effect(epoch, audience), || carried_by("route"));
     (total, acknowledged, rejected)
+}
+
+fn layer(number: u32) -> Audience {
+    Audience::Workloads([WorkloadId(number)].into())
 }
 
 /// Two proxies that have acknowledged publication 1.
@@ -78,25 +86,36 @@ fn a_proxy_that_reconnects_still_has_what_it_acknowledged() {
 }
 
 #[test]
-fn a_pod_moved_to_another_layer_has_nothing_until_it_acknowledges_the_move() {
+fn a_pod_moved_to_another_layer_has_nothing_of_it_until_it_acknowledges_the_move() {
     let mut acks = two();
     acks.place(&proxy(1), placement(7, 5, true));
-    let moved = effect(1, Audience::Workloads([WorkloadId(7)].into()));
-    let acknowledged = |acks: &Acknowledgements| acks.tally(&SUBJECT, &moved, BTreeSet::new).acknowledged;
-    assert_eq!(acknowledged(&acks), 0);
+    assert_eq!(counts_of(&acks, 1, layer(7)), (1, 0, 0));
     acks.report(Epoch(5), [(proxy(1), behind(Some(5)))]);
-    assert_eq!(acknowledged(&acks), 0);
+    assert_eq!(counts_of(&acks, 1, layer(7)), (1, 0, 0));
     acks.report(Epoch(6), [(proxy(1), behind(None))]);
-    assert_eq!(acknowledged(&acks), 1);
+    assert_eq!(counts_of(&acks, 1, layer(7)), (1, 1, 0));
+}
+
+#[test]
+fn a_pod_moved_to_another_layer_still_has_what_everyone_has() {
+    let mut acks = two();
+    acks.report(Epoch(4), []);
+    acks.place(&proxy(1), placement(7, 5, true));
+    assert_eq!(counts(&acks, 4), (2, 2, 0));
+    acks.report(Epoch(5), [(proxy(1), behind(Some(5)))]);
+    assert_eq!((counts(&acks, 4), counts(&acks, 5)), ((2, 2, 0), (2, 1, 0)));
+    // What it has rejected of its new layer takes nothing else from it.
+    acks.report(Epoch(6), [(proxy(1), rejecting("inbound", "bad"))]);
+    assert_eq!((counts(&acks, 6), counts_of(&acks, 6, layer(7))), ((2, 2, 0), (1, 1, 0)));
 }
 
 #[test]
 fn a_move_that_needs_no_word_from_the_proxy_is_acknowledged_with_the_report() {
     let mut acks = two();
     acks.place(&proxy(1), placement(0, 5, true));
-    assert_eq!(counts(&acks, 1).1, 1);
+    assert_eq!(counts_of(&acks, 1, layer(0)).1, 1);
     acks.report(Epoch(5), []);
-    assert_eq!(counts(&acks, 1).1, 2);
+    assert_eq!(counts_of(&acks, 1, layer(0)).1, 2);
 }
 
 #[test]
@@ -171,8 +190,9 @@ impl OneByOne {
         for (placement, lacks) in self.proxies.values() {
             let Some(placement) = placement.filter(|p| p.ready && concerned(p)) else { continue };
             let has = lacks.map_or(through, |lacks| lacks.saturating_sub(1));
+            let since = if effect.audience == Audience::Everyone { Epoch(0) } else { placement.since };
             total += 1;
-            acknowledged += u32::from(has >= placement.since.0.max(effect.epoch.0));
+            acknowledged += u32::from(has >= since.max(effect.epoch).0);
         }
         (total, acknowledged)
     }

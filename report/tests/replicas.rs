@@ -46,9 +46,23 @@ impl Process {
     }
 
     fn place(&mut self, number: u8, key: u64) {
-        let workload = WorkloadId(self.name * 10 + u32::try_from(key).expect("small"));
-        let placement = Placement { workload, key: key.into(), ready: true, since: Epoch(self.epoch) };
+        let placement =
+            Placement { workload: self.workload(key), key: key.into(), ready: true, since: Epoch(self.epoch) };
         self.acks.place(&proxy(number), Some(placement));
+    }
+
+    fn workload(&self, key: u64) -> WorkloadId {
+        WorkloadId(self.name * 10 + u32::try_from(key).expect("small"))
+    }
+
+    /// A proxy is in another layer now: one publication, which it has to acknowledge if it has a stream.
+    fn reseat(&mut self, number: u8, key: u64) {
+        self.epoch += 1;
+        self.place(number, key);
+        if let Some(standing) = self.streams.get_mut(&number) {
+            standing.behind_since.get_or_insert(Epoch(self.epoch));
+        }
+        self.report();
     }
 
     /// The objects are in these versions now: one publication.
@@ -118,6 +132,13 @@ impl Process {
         let tally = self.acks.tally(&object(number), &self.effect(number), carriers);
         (tally.total, tally.acknowledged, tally.rejected)
     }
+
+    /// Of an object that the pods of this layer alone have: how many, and how many have it.
+    fn counts_in(&self, key: u64, number: u8) -> (u32, u32) {
+        let effect = Effect { audience: Audience::Workloads([self.workload(key)].into()), ..self.effect(number) };
+        let tally = self.acks.tally(&object(number), &effect, carriers);
+        (tally.total, tally.acknowledged)
+    }
 }
 
 fn carriers() -> BTreeSet<Carrier> {
@@ -172,13 +193,18 @@ fn what_a_proxy_has_acknowledged_it_has_when_its_replica_is_gone() {
 }
 
 #[test]
-fn a_proxy_in_another_layer_there_than_here_has_nothing() {
+fn a_proxy_in_another_layer_there_than_here_has_nothing_of_it_and_all_that_everyone_has() {
     let (mut leader, mut follower) = pair();
-    leader.place(3, 8);
-    assert_eq!(leader.counts(0), (4, 3, 0));
-    follower.place(3, 8);
-    follower.tell(&mut leader.acks);
-    assert_eq!(leader.counts(0), (4, 4, 0));
+    let tell = |leader: &mut Process, follower: &mut Process| {
+        follower.tell(&mut leader.acks);
+        (leader.counts_in(8, 0), leader.counts(0))
+    };
+    leader.reseat(3, 8);
+    assert_eq!(tell(&mut leader, &mut follower), ((1, 0), (4, 4, 0)));
+    follower.reseat(3, 8);
+    assert_eq!(tell(&mut leader, &mut follower), ((1, 0), (4, 4, 0)), "it has to acknowledge it there");
+    follower.acknowledge(3);
+    assert_eq!(tell(&mut leader, &mut follower), ((1, 1), (4, 4, 0)));
 }
 
 #[test]
@@ -220,6 +246,26 @@ fn of_a_pod_that_is_gone_there_nothing_is_left_here() {
 }
 
 #[test]
+fn a_pod_that_came_again_counts_though_the_leader_is_told_of_it_after_the_follower() {
+    let (mut leader, mut follower) = pair();
+    follower.acks.place(&proxy(2), None);
+    follower.lose(2);
+    follower.place(2, 7);
+    follower.acknowledge(2);
+    follower.tell(&mut leader.acks);
+    leader.acks.place(&proxy(2), None);
+    assert_eq!(leader.counts(0), (3, 3, 0));
+    leader.place(2, 7);
+    assert_eq!(leader.counts(0), (4, 4, 0));
+    // Gone for both, and for the leader first: nothing is left of it for the next one.
+    leader.acks.place(&proxy(2), None);
+    follower.acks.place(&proxy(2), None);
+    follower.tell(&mut leader.acks);
+    leader.place(2, 7);
+    assert_eq!(leader.counts(0), (4, 3, 0));
+}
+
+#[test]
 fn who_no_longer_leads_counts_its_own_alone() {
     let (mut leader, _) = pair();
     leader.acks.forget_others();
@@ -235,6 +281,8 @@ enum Step {
     Acknowledge(u8),
     /// A proxy goes to another replica; whether the one that it leaves notices.
     Move(u8, usize, bool),
+    /// A replica learns that a pod is in another layer.
+    Reseat(usize, u8, u64),
     Tell(usize),
     Cut(usize),
     /// A follower dies, and another process comes.
@@ -247,6 +295,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => (0..3usize).prop_map(Step::Learn),
         5 => (0..PROXIES).prop_map(Step::Acknowledge),
         2 => (0..PROXIES, 0..3usize, any::<bool>()).prop_map(|(p, r, noticed)| Step::Move(p, r, noticed)),
+        1 => (0..3usize, 0..PROXIES, 7..9u64).prop_map(|(r, p, key)| Step::Reseat(r, p, key)),
         4 => (1..3usize).prop_map(Step::Tell),
         1 => (1..3usize).prop_map(Step::Cut),
         1 => (1..3usize).prop_map(Step::Kill),
@@ -315,6 +364,7 @@ impl World {
                     self.processes[from].lose(proxy);
                 }
             }
+            Step::Reseat(process, proxy, key) => self.processes[process].reseat(proxy, key),
             Step::Tell(process) => self.tell(process),
             Step::Cut(process) => {
                 let replica = self.processes[process].replica();

@@ -56,8 +56,8 @@ struct Proxy {
 struct MarkOf {
     #[prost(bool, tag = "1")]
     is_here: bool,
-    #[prost(fixed64, tag = "2")]
-    key: u64,
+    #[prost(fixed64, optional, tag = "2")]
+    key: Option<u64>,
     #[prost(uint64, optional, tag = "3")]
     gate: Option<u64>,
     #[prost(message, repeated, tag = "4")]
@@ -161,7 +161,12 @@ fn wired_proxy((id, mark): (ProxyId, Option<Mark>)) -> Proxy {
             words: words[..words.floor_char_boundary(WORDS_LIMIT)].to_owned(),
             from: from.0,
         });
-        MarkOf { is_here, key: key.number(), gate: gate.map(|epoch| epoch.0), rejected: rejected.collect() }
+        MarkOf {
+            is_here,
+            key: key.map(|key| key.number()),
+            gate: gate.map(|epoch| epoch.0),
+            rejected: rejected.collect(),
+        }
     });
     Proxy { id: id.to_string(), mark }
 }
@@ -173,7 +178,7 @@ fn proxy(Proxy { id, mark }: Proxy) -> Result<(ProxyId, Option<Mark>), Error> {
             Ok(((type_url, name.into()), Rejection { words: words.into(), from: Epoch(from) }))
         });
         let rejected = rejected.collect::<Result<_, Error>>()?;
-        Ok::<_, Error>(Mark { is_here, key: key.into(), gate: gate.map(Epoch), rejected })
+        Ok::<_, Error>(Mark { is_here, key: key.map(Into::into), gate: gate.map(Epoch), rejected })
     };
     Ok((id.as_str().into(), mark.map(read).transpose()?))
 }
@@ -218,7 +223,7 @@ mod tests {
     fn account(proxies: usize, words: &str) -> Account {
         let rejection = Rejection { words: words.into(), from: Epoch(3) };
         let rejected = BTreeMap::from([((TypeUrl::Route, "route".into()), rejection)]);
-        let mark = Mark { is_here: true, key: Version::of(b"key"), gate: Some(Epoch(4)), rejected };
+        let mark = Mark { is_here: true, key: Some(Version::of(b"key")), gate: Some(Epoch(4)), rejected };
         let mut all: Vec<_> = (0..proxies).map(|n| (format!("p{n}.ns").as_str().into(), Some(mark.clone()))).collect();
         all.push(("gone.ns".into(), None));
         let object = |kind| Subject::Object(ObjectRef::new(kind, "ns", "object"));

@@ -116,6 +116,27 @@ async fn programmed_is_true_when_the_proxy_has_acknowledged() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_everyone_has_is_not_taken_back_when_pods_get_another_layer() {
+    let mut mesh = Mesh::new();
+    mesh.add_pod();
+    let report = |mesh: &mut Mesh, behind_since| {
+        let report = ProxyReport { connected: true, behind_since, ..ProxyReport::default() };
+        let proxies = vec![("client.shop".into(), Some(report))];
+        mesh.statuses.report(Reported { epoch: mesh.engine.epoch(), proxies });
+    };
+    report(&mut mesh, None);
+    assert_eq!(mesh.written().await.last().map(String::as_str), Some("True Programmed"));
+
+    let before = mesh.engine.epoch();
+    mesh.apply(events(&format!("{MESH}{POD}").replace("enabled}", "enabled, smidge.dev/mode: audit}")));
+    assert!(mesh.engine.epoch() > before, "the pod is in another layer");
+    assert_eq!(mesh.written().await, [""; 0]);
+    let behind = Some(mesh.engine.epoch());
+    report(&mut mesh, behind);
+    assert_eq!(mesh.written().await, [""; 0], "its new layer is on its way");
+}
+
+#[tokio::test(start_paused = true)]
 async fn after_a_restart_nothing_is_taken_back_before_proxies_had_their_time() {
     let mut before = Mesh::new();
     before.add_pod();
