@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr, str::FromStr};
 
 use ipnet::IpNet;
 
+use super::spelling::ANNOTATIONS;
 use crate::{LOG_LEVELS, Redirect, Resources, Settings, resources::thousandths};
 
 /// What a pod's author decides.
@@ -52,11 +53,13 @@ const MEMORY: &str = "a quantity above 0, such as 128Mi";
 
 impl<'a> Reader<'a> {
     fn one<T>(&mut self, name: &str, form: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
-        let text = self.annotations.get(&format!("smidge.dev/{name}"))?.trim();
+        let key = format!("smidge.dev/{name}");
+        debug_assert!(ANNOTATIONS.contains(&key.as_str()), "{key} would be told as misspelt");
+        let text = self.annotations.get(&key)?.trim();
         let value = parse(text);
         if value.is_none() {
             let shown: String = text.chars().take(60).collect();
-            self.wrong.push(format!("annotation smidge.dev/{name} is {shown:?}: write {form}"));
+            self.wrong.push(format!("annotation {key} is {shown:?}: write {form}"));
         }
         value
     }
@@ -142,6 +145,15 @@ mod tests {
             "one of trace, debug",
         ] {
             assert!(wrong.contains(expected), "no {expected} in {wrong}");
+        }
+    }
+
+    #[test]
+    fn every_annotation_that_counts_as_known_is_read() {
+        let nonsense = ANNOTATIONS.map(|key| (key.strip_prefix("smidge.dev/").unwrap(), "?"));
+        let wrong = read(&nonsense).unwrap_err();
+        for key in ANNOTATIONS {
+            assert!(wrong.contains(&format!("{key} is")), "{key} is not read: {wrong}");
         }
     }
 
