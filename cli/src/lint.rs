@@ -7,11 +7,13 @@ use std::{
 };
 
 use serde::Serialize;
-use smidge_compiler::{Diagnostic, ObjectRef, Severity, Snapshot, diagnose, manifest::Authored};
-use smidge_injector::misspelt;
+use smidge_compiler::{Diagnostic, ObjectRef, Severity, Snapshot, codes, diagnose};
 use smidge_operator::standalone::{Manifests, Problem};
 
-use crate::args::{Findings, Lint};
+use crate::{
+    args::{Findings, Lint},
+    pods::{Remark, remarks},
+};
 
 /// One thing that was found.
 #[derive(Serialize)]
@@ -28,13 +30,6 @@ struct Finding<'a> {
     message: &'a str,
 }
 
-/// A label or annotation of a pod that means nothing.
-struct Meaningless {
-    object: ObjectRef,
-    field: String,
-    message: String,
-}
-
 pub(crate) fn run(args: &Lint) -> anyhow::Result<ExitCode> {
     let manifests = read(&args.files)?;
     let mut snapshot = Snapshot::default();
@@ -44,12 +39,14 @@ pub(crate) fn run(args: &Lint) -> anyhow::Result<ExitCode> {
     let diagnostics: Vec<_> = snapshot.objects().flat_map(|object| diagnose(&snapshot, object)).collect();
     let problems = manifests.problems();
     let unreadable = problems.iter().map(of_problem);
-    let meaningless = meaningless(&manifests);
-    let misspelt = meaningless.iter().map(|key| of_meaningless(key, &manifests));
-    let told = diagnostics.iter().map(|d| of_diagnostic(d, &manifests));
-    let mut findings: Vec<_> = unreadable.chain(told).chain(misspelt).collect();
+    let (unseen, told): (Vec<_>, Vec<_>) = diagnostics.iter().partition(|told| lacks_pods(&snapshot, told));
+    let told = told.into_iter().map(|told| of_diagnostic(told, &manifests));
+    let remarks = remarks(&manifests, &snapshot);
+    let remarks = remarks.iter().map(|remark| of_remark(remark, &manifests));
+    let mut findings: Vec<_> = unreadable.chain(told).chain(remarks).collect();
     if let Findings::Text = args.output {
         findings.extend(manifests.unused().map(note_unused));
+        findings.extend(unseen.into_iter().map(|told| note_unseen(told, &manifests)));
     }
     findings.sort_by_key(|finding| (finding.path, finding.line));
     print(&findings, args.output)?;
@@ -64,6 +61,19 @@ pub(crate) fn run(args: &Lint) -> anyhow::Result<ExitCode> {
 fn note_unused(path: &Path) -> Finding<'_> {
     let message = "no object in it is of a kind that Smidge reads";
     Finding { path: Some(path), line: None, severity: Severity::Info, code: None, object: None, field: "", message }
+}
+
+/// Whether it is said that there are no pods where the files hold none at all of the namespace: a folder of policy is no mistake.
+fn lacks_pods(snapshot: &Snapshot, told: &Diagnostic) -> bool {
+    told.code == codes::DESTINATION_HAS_NO_PODS
+        && !snapshot.pods().any(|pod| pod.origin.namespace == told.object.namespace)
+}
+
+/// Nothing is wrong as far as can be seen, and that is not far.
+fn note_unseen<'a>(told: &'a Diagnostic, manifests: &'a Manifests) -> Finding<'a> {
+    let message =
+        "the files hold no pod, Deployment or the like of the namespace, so whether one runs as it is not looked at";
+    Finding { code: None, message, ..of_diagnostic(told, manifests) }
 }
 
 /// Reads everything that the paths name.
@@ -86,10 +96,10 @@ fn of_problem(problem: &Problem) -> Finding<'_> {
 }
 
 fn of_diagnostic<'a>(diagnostic: &'a Diagnostic, manifests: &'a Manifests) -> Finding<'a> {
-    let located = manifests.locate(&diagnostic.object, &diagnostic.field);
+    let (path, line) = place(&diagnostic.object, &diagnostic.field, manifests);
     Finding {
-        path: located.as_ref().map(|located| located.path),
-        line: located.map(|located| located.line),
+        path,
+        line,
         severity: diagnostic.code.severity,
         code: Some(diagnostic.code.id),
         object: Some(diagnostic.object.to_string()),
@@ -98,27 +108,21 @@ fn of_diagnostic<'a>(diagnostic: &'a Diagnostic, manifests: &'a Manifests) -> Fi
     }
 }
 
-fn meaningless(manifests: &Manifests) -> Vec<Meaningless> {
-    let of_pod = |(object, authored): (ObjectRef, &Authored)| {
-        let at = |field: String| authored.field.to_owned() + field.strip_prefix("metadata").unwrap_or_default();
-        let told = misspelt(&authored.metadata).into_iter();
-        told.map(|told| Meaningless { object: object.clone(), field: at(told.field), message: told.message })
-            .collect::<Vec<_>>()
-    };
-    manifests.pods().flat_map(of_pod).collect()
+fn of_remark<'a>(remark: &'a Remark, manifests: &'a Manifests) -> Finding<'a> {
+    let (path, line) = place(&remark.object, &remark.field, manifests);
+    Finding {
+        path,
+        line,
+        severity: remark.severity,
+        code: None,
+        object: Some(remark.object.to_string()),
+        field: &remark.field,
+        message: &remark.message,
+    }
 }
 
-fn of_meaningless<'a>(key: &'a Meaningless, manifests: &'a Manifests) -> Finding<'a> {
-    let located = manifests.locate(&key.object, &key.field);
-    Finding {
-        path: located.as_ref().map(|located| located.path),
-        line: located.map(|located| located.line),
-        severity: Severity::Warning,
-        code: None,
-        object: Some(key.object.to_string()),
-        field: &key.field,
-        message: &key.message,
-    }
+fn place<'a>(object: &ObjectRef, field: &str, manifests: &'a Manifests) -> (Option<&'a Path>, Option<usize>) {
+    manifests.locate(object, field).map(|located| (located.path, located.line)).unzip()
 }
 
 fn print(findings: &[Finding<'_>], form: Findings) -> anyhow::Result<()> {

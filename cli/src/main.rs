@@ -8,6 +8,7 @@ mod crds;
 mod lint;
 mod logging;
 mod operator;
+mod pods;
 mod rotate;
 mod run;
 mod screen;

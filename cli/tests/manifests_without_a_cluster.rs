@@ -2,33 +2,18 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod command;
+
 use std::{
     fs,
     io::Write,
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    process::{Child, Command, Stdio},
     thread::sleep,
     time::{Duration, Instant},
 };
 
-use tempfile::TempDir;
-
-const MESH: &str = "\
-apiVersion: v1
-kind: Namespace
-metadata: {name: shop, labels: {smidge.dev/inject: enabled}}
----
-apiVersion: v1
-kind: Service
-metadata: {name: web, namespace: shop}
-spec: {clusterIP: 10.0.0.1, selector: {app: web}, ports: [{port: 80, appProtocol: http}]}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: web-0, namespace: shop, labels: {app: web}}
-spec: {containers: [{name: app}]}
-status: {podIPs: [{ip: 10.1.0.1}]}
-";
+use command::{MESH, folder, lint, smidge};
 
 const SPLIT: &str = "\
 apiVersion: split.smi-spec.io/v1alpha2
@@ -44,18 +29,6 @@ spec:
   - service: nosuch
     weight: 1
 ";
-
-fn folder(files: &[(&str, &str)]) -> TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    for (name, text) in files {
-        fs::write(folder.path().join(name), text).unwrap();
-    }
-    folder
-}
-
-fn smidge(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_smidge")).args(args).output().unwrap()
-}
 
 #[test]
 fn a_reader_that_has_seen_enough_is_no_error() {
@@ -79,13 +52,6 @@ fn a_misspelt_field_is_an_error_with_its_line() {
     assert_eq!(code, Some(1));
     let expected = "split.yaml:10: error: spec.backends[0].wieght: there is no such field; there are: service, weight";
     assert!(said.contains(expected), "{said}");
-}
-
-fn lint(files: &[(&str, &str)], more: &[&str]) -> (Option<i32>, String) {
-    let folder = folder(files);
-    let output = smidge(&[&["lint", "-f", folder.path().to_str().unwrap()], more].concat());
-    let text = String::from_utf8(output.stdout).unwrap();
-    (output.status.code(), text.replace(folder.path().to_str().unwrap(), ""))
 }
 
 #[test]
@@ -120,28 +86,36 @@ fn lint_takes_deployments_for_the_pods_that_they_make() {
         String::from_utf8(smidge(&[&["lint"], &flags[..]].concat()).stdout).unwrap()
     };
     assert_eq!(lint(&paths), "");
-    assert!(lint(&paths[..4]).contains("no pod runs as"), "without them there is none");
+    let other = paths.len() - 1;
+    let unseen = lint(&paths[..other]);
+    assert!(
+        unseen.lines().count() == 3 && unseen.lines().all(|line| line.contains(": info TrafficTarget/")),
+        "{unseen}"
+    );
+    assert!(!unseen.contains("no pod runs as") && unseen.contains("is not looked at"), "{unseen}");
 }
 
 #[test]
-fn lint_tells_keys_of_pods_that_mean_nothing() {
-    let deployment = "\
-apiVersion: apps/v1
-kind: Deployment
+fn lint_misses_the_pods_of_a_target_where_it_sees_others() {
+    let target = "\
+apiVersion: access.smi-spec.io/v1alpha3
+kind: TrafficTarget
 metadata: {name: web, namespace: shop}
 spec:
-  template:
-    metadata:
-      annotations:
-        smidge.dev/exclude-outbound-port: \"25\"
-    spec: {containers: [{name: app}]}
+  destination: {kind: ServiceAccount, name: wbe, namespace: shop}
+  rules: [{kind: TCPRoute, name: all}]
+  sources: [{kind: ServiceAccount, name: default, namespace: shop}]
+---
+{apiVersion: specs.smi-spec.io/v1alpha4, kind: TCPRoute, metadata: {name: all, namespace: shop}, spec: {matches: {ports: [80]}}}
 ";
-    let (code, text) = lint(&[("mesh.yaml", MESH), ("web.yaml", deployment)], &[]);
-    let expected = "/web.yaml:8: warning Pod/shop/deployment/web \
-                    spec.template.metadata.annotations[smidge.dev/exclude-outbound-port]: annotation \
-                    smidge.dev/exclude-outbound-port is unknown and means nothing: do you mean \
-                    smidge.dev/exclude-outbound-ports?\n";
-    assert_eq!((code, text.as_str()), (Some(0), expected));
+    let missed = "/target.yaml:5: info SMI0209 TrafficTarget/shop/web spec.destination: no pod runs as wbe.shop\n";
+    assert_eq!(lint(&[("mesh.yaml", MESH), ("target.yaml", target)], &[]), (Some(0), missed.to_owned()));
+    let elsewhere = MESH.replace("namespace: shop, labels: {app", "namespace: other, labels: {app");
+    let (code, unseen) = lint(&[("mesh.yaml", &elsewhere), ("target.yaml", target)], &[]);
+    let expected = "/target.yaml:5: info TrafficTarget/shop/web spec.destination: the files hold no pod, ";
+    assert!(code == Some(0) && unseen.starts_with(expected) && unseen.lines().count() == 1, "{unseen}");
+    let json = lint(&[("mesh.yaml", &elsewhere), ("target.yaml", target)], &["-o", "json"]);
+    assert_eq!(json, (Some(0), "[]\n".to_owned()));
 }
 
 /// As `kubectl get -o yaml` writes them, each in its first version.

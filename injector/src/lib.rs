@@ -10,11 +10,12 @@ mod settings;
 mod trust;
 
 pub use bootstrap::{Bootstrap, bootstrap};
-pub use inject::{Misspelt, Namespace, Outcome, Verdict, bypass, inject, is_exempt, misspelt};
+pub use inject::{Misspelt, Namespace, Outcome, Verdict, asks_to_join, bypass, inject, is_exempt, misspelt};
 pub use pod_security::{PodSecurityConflict, PodSecurityMode, pod_security};
 pub use redirect::{Redirect, redirect_rules};
 pub use resources::Resources;
 pub use settings::{CONTROL_PLANE, PROXY_IMAGE, Settings, XDS_SERVICE};
+pub use smidge_crds::smidge::INJECT;
 pub use trust::{
     CLUSTER_TRUST_BUNDLE, TOKEN, TOKEN_AUDIENCE, TOKEN_SECONDS, TRUST_BUNDLE, TRUST_CONFIG_MAP, TrustFrom, VOLUME,
     VOLUME_PATH, trust_files,
@@ -50,7 +51,5 @@ pub const XDS_PORT: u16 = 15010;
 pub const PROXY: &str = "smidge-proxy";
 /// The init container before it that sets the redirect rules.
 pub const REDIRECT: &str = "smidge-redirect";
-/// The label of namespaces, and label or annotation of pods, that says whether sidecars are injected.
-pub const INJECT: &str = "smidge.dev/inject";
 /// Envoy's log levels.
 pub const LOG_LEVELS: [&str; 7] = ["trace", "debug", "info", "warning", "error", "critical", "off"];

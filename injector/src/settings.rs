@@ -1,6 +1,6 @@
 //! What the mesh's owner decides about injection; the operator fills it from MeshConfig and its own surroundings.
 
-use smidge_crds::smidge::v1alpha1::Sidecar;
+use smidge_crds::smidge::v1alpha1::{self, Sidecar};
 
 use crate::{Resources, TrustFrom};
 
@@ -52,6 +52,25 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// These, as far as a MeshConfig does not say otherwise. `has_bundle`: whether there is a ClusterTrustBundle of the mesh.
+    #[must_use]
+    pub fn chosen(self, sidecar: &Sidecar, permit_proxy_bypass: bool, has_bundle: bool) -> Self {
+        Self {
+            proxy_image: sidecar.image.clone().unwrap_or(self.proxy_image),
+            redirect_image: sidecar.redirect_image.clone().unwrap_or(self.redirect_image),
+            resources: Resources::from(&sidecar.resources),
+            log_level: sidecar.log_level.as_str().to_owned(),
+            pre_stop_seconds: sidecar.pre_stop_seconds,
+            allow_bypass: permit_proxy_bypass,
+            trust_from: match sidecar.trust_from {
+                // A pod would wait for a bundle that is not there.
+                v1alpha1::TrustFrom::ClusterTrustBundle if has_bundle => TrustFrom::ClusterTrustBundle,
+                v1alpha1::TrustFrom::ClusterTrustBundle | v1alpha1::TrustFrom::ConfigMap => TrustFrom::ConfigMap,
+            },
+            ..self
+        }
+    }
+
     /// The name of the xDS Service, which its certificate must have.
     pub fn xds_name(&self) -> String {
         format!("{XDS_SERVICE}.{}.svc", self.control_plane)
@@ -60,3 +79,27 @@ impl Settings {
 
 /// The Service that sidecars connect to, in the control plane's namespace.
 pub const XDS_SERVICE: &str = "smidge-xds";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_of_the_mesh_config_goes_before_that_of_the_installation() {
+        let installed = || Settings { proxy_image: "installed".into(), ..Settings::default() };
+        assert_eq!(installed().chosen(&Sidecar::default(), false, false).proxy_image, "installed");
+        let sidecar = Sidecar { image: Some("chosen".into()), ..Sidecar::default() };
+        assert_eq!(installed().chosen(&sidecar, false, false).proxy_image, "chosen");
+    }
+
+    #[test]
+    fn only_a_bundle_that_is_there_and_wanted_is_projected() {
+        let from = |trust_from, has_bundle| {
+            let sidecar = Sidecar { trust_from, ..Sidecar::default() };
+            Settings::default().chosen(&sidecar, false, has_bundle).trust_from
+        };
+        assert_eq!(from(v1alpha1::TrustFrom::ClusterTrustBundle, true), TrustFrom::ClusterTrustBundle);
+        assert_eq!(from(v1alpha1::TrustFrom::ClusterTrustBundle, false), TrustFrom::ConfigMap);
+        assert_eq!(from(v1alpha1::TrustFrom::default(), true), TrustFrom::ConfigMap);
+    }
+}

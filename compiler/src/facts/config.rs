@@ -5,19 +5,15 @@ use std::{collections::BTreeSet, hash::Hash, sync::Arc};
 use k8s_openapi::api::core::v1::Namespace;
 use smidge_crds::{
     MeshConfig, MeshConfigSpec,
-    smidge::v1alpha1::{DefaultProtocol, Mode as CrdMode, Mtls as CrdMtls, NAME, Sidecar},
+    smidge::{
+        INJECT, MODE, MTLS,
+        v1alpha1::{DefaultProtocol, Mode as CrdMode, Mtls as CrdMtls, NAME, Sidecar},
+    },
 };
 use smidge_mesh::{Mode, Mtls, Protocol, Telemetry, TrustDomain};
 
 use super::{Digest, Fact, Origin, Problem, shown};
 use crate::codes;
-
-/// The label that puts a namespace into the mesh; on a pod, as label or annotation, it may keep the pod out.
-pub(crate) const INJECT: &str = "smidge.dev/inject";
-/// The label that overrides the mesh's mode for a namespace.
-const MODE: &str = "smidge.dev/mode";
-/// The label that says whether its pods accept connections without mTLS.
-const MTLS: &str = "smidge.dev/mtls";
 
 /// The label by which the API server refuses pods.
 const POD_SECURITY: &str = "pod-security.kubernetes.io/enforce";

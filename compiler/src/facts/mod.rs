@@ -18,7 +18,6 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::{Code, Kind, ObjectRef};
 
-pub(crate) use config::INJECT;
 pub use config::{MeshConfigFacts, NamespaceFacts};
 pub use ingress::{IngressBackendFacts, IngressFacts, IngressSource, SourceFacts};
 pub use pod::{PodFacts, SIDECAR};

@@ -12,7 +12,9 @@ use k8s_openapi::{
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use smidge_crds::{HTTPRouteGroup, IngressBackend, MeshConfig, TCPRoute, TrafficSplit, TrafficTarget, UDPRoute};
+use smidge_crds::{
+    HTTPRouteGroup, IngressBackend, MeshConfig, TCPRoute, TrafficSplit, TrafficTarget, UDPRoute, smidge::INJECT,
+};
 
 use super::{
     document::{Document, Head, Unreadable},
@@ -22,10 +24,7 @@ use super::{
     schema::{Rule, misfit, wrong_size, wrong_type},
     template::{Workload, makes_pods},
 };
-use crate::{
-    Digest, Fact, Kind,
-    facts::{INJECT, SIDECAR},
-};
+use crate::{Digest, Fact, Kind, facts::SIDECAR};
 
 /// An object that was read.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,13 +37,30 @@ pub struct Object {
     pub authored: Option<Box<Authored>>,
 }
 
-/// The metadata of a pod, of which the facts keep only what the mesh is made of.
+/// A pod as it was written: the facts keep only what the mesh is made of.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Authored {
-    /// Where it stands in the object, such as `spec.template.metadata`.
-    pub field: &'static str,
-    /// The metadata.
+    /// Where it stands in the object, such as `spec.template`; empty: it is the object.
+    template: &'static str,
+    /// Its metadata.
     pub metadata: ObjectMeta,
+    /// Its `spec`, as far as the text is one.
+    pub spec: Value,
+}
+
+impl Authored {
+    fn new(text: &Document<'_>, metadata: ObjectMeta, template: &'static str) -> Result<Self, Unreadable> {
+        let mut pod: Value = text.parse()?;
+        for field in template.split('.').chain(["spec"]).filter(|field| !field.is_empty()) {
+            pod = pod.get_mut(field).map(Value::take).unwrap_or_default();
+        }
+        Ok(Self { template, metadata, spec: pod })
+    }
+
+    /// Where in the object a field of the pod stands.
+    pub fn place(&self, field: &str) -> String {
+        if self.template.is_empty() { field.to_owned() } else { format!("{}.{field}", self.template) }
+    }
 }
 
 /// Objects have metadata, by which the API server would see to their names.
@@ -75,14 +91,14 @@ pub(super) fn read(text: &Document<'_>, head: &Head) -> Result<Option<Object>, U
     let unfit = |message: String| text.unfit(0, &message);
     if makes_pods(&head.api_version, &head.kind) {
         let workload = named(text, text.parse::<Workload>()?)?;
-        return Ok(workload.into_pod(&head.kind).map(|(read, field)| pod(read.into(), field)));
+        return workload.into_pod(&head.kind).map(|(read, template)| pod(text, read.into(), template)).transpose();
     }
     let Some(known) = known(&head.api_version, &head.kind).map_err(unfit)? else { return Ok(None) };
     let object = match known.kind {
         Kind::Namespace => plain(text, text.parse::<Namespace>()?),
         Kind::Service => plain(text, text.parse::<Service>()?),
         Kind::EndpointSlice => plain(text, text.parse::<EndpointSlice>()?),
-        Kind::Pod => named(text, text.parse::<ReadPod>()?.into()).map(|read| pod(read, "metadata")),
+        Kind::Pod => named(text, text.parse::<ReadPod>()?.into()).and_then(|read| pod(text, read, "")),
         Kind::TrafficSplit => plain(text, stored::<TrafficSplit>(text, known, head)?),
         Kind::TrafficTarget => plain(text, stored::<TrafficTarget>(text, known, head)?),
         Kind::HttpRouteGroup => plain(text, stored::<HTTPRouteGroup>(text, known, head)?),
@@ -129,20 +145,20 @@ fn named<K: Named>(text: &Document<'_>, mut object: K) -> Result<K, Unreadable> 
 }
 
 /// A pod as injection would leave it.
-fn pod(mut pod: Pod, field: &'static str) -> Object {
+fn pod(text: &Document<'_>, mut pod: Pod, template: &'static str) -> Result<Object, Unreadable> {
     let plain = pod.digest();
     let says_no = |map: &Option<BTreeMap<String, String>>| {
         map.as_ref().and_then(|map| map.get(INJECT)).is_some_and(|value| value == "disabled")
     };
     let stays_out = says_no(&pod.metadata.labels) || says_no(&pod.metadata.annotations);
     let has_sidecar = matches!(&plain, Fact::Pod(facts) if facts.meshed);
-    let authored = Some(Box::new(Authored { field, metadata: pod.metadata.clone() }));
+    let authored = Some(Box::new(Authored::new(text, pod.metadata.clone(), template)?));
     if stays_out || has_sidecar {
-        return Object { fact: plain, is_injectable: false, authored };
+        return Ok(Object { fact: plain, is_injectable: false, authored });
     }
     let spec = pod.spec.get_or_insert_with(PodSpec::default);
     spec.containers.push(Container { name: SIDECAR.to_owned(), ..Container::default() });
-    Object { fact: pod.digest(), is_injectable: true, authored }
+    Ok(Object { fact: pod.digest(), is_injectable: true, authored })
 }
 
 impl Object {

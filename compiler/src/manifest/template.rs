@@ -61,16 +61,16 @@ impl Workload {
         &mut self.metadata
     }
 
-    /// One of its pods, called `deployment/<name>`, as no other pod may be, and where its metadata stands. `None`: there is no
+    /// One of its pods, called `deployment/<name>`, as no other pod may be, and where it stands. `None`: there is no
     /// template, as in a patch; or another object has made it, which speaks for it.
     pub(super) fn into_pod(self, kind: &str) -> Option<(ReadPod, &'static str)> {
         let is_made = self.metadata.owner_references.iter().flatten().any(is_controller);
-        let own = self.spec.template.map(|template| (template, "spec.template.metadata"));
-        let scheduled = || Some((self.spec.job_template?.spec.template?, "spec.jobTemplate.spec.template.metadata"));
-        let (template, field) = own.or_else(scheduled).filter(|_| !is_made)?;
+        let own = self.spec.template.map(|template| (template, "spec.template"));
+        let scheduled = || Some((self.spec.job_template?.spec.template?, "spec.jobTemplate.spec.template"));
+        let (template, place) = own.or_else(scheduled).filter(|_| !is_made)?;
         let name = format!("{}/{}", kind.to_ascii_lowercase(), self.metadata.name.unwrap_or_default());
         let metadata = ObjectMeta { name: Some(name), namespace: self.metadata.namespace, ..template.metadata };
-        Some((ReadPod::new(metadata, template.spec), field))
+        Some((ReadPod::new(metadata, template.spec), place))
     }
 }
 

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use k8s_openapi::api::core::v1::{Pod, PodSpec};
+use k8s_openapi::{
+    api::core::v1::{Pod, PodSpec},
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
 
 use super::Namespace;
 use crate::{INJECT, PROXY, Settings};
@@ -25,7 +28,7 @@ pub(super) fn decide(settings: &Settings, namespace: Namespace<'_>, pod: &Pod, s
     if is_exempt(settings, namespace.name) || is_mirror(pod) {
         return Decision::Leave;
     }
-    let wish = wish(pod);
+    let wish = wish(&pod.metadata);
     if namespace.labels.get(INJECT).map(String::as_str) != Some("enabled") {
         return match wish {
             Wish::Enabled => saying(format!(
@@ -81,9 +84,14 @@ enum Wish {
     Unknown(String),
 }
 
+/// Whether a pod says of itself that it is to be one of the mesh.
+pub fn asks_to_join(pod: &ObjectMeta) -> bool {
+    matches!(wish(pod), Wish::Enabled)
+}
+
 /// Who says no, by either, stays out.
-fn wish(pod: &Pod) -> Wish {
-    let maps = [&pod.metadata.labels, &pod.metadata.annotations];
+fn wish(pod: &ObjectMeta) -> Wish {
+    let maps = [&pod.labels, &pod.annotations];
     let said: Vec<&str> = maps.into_iter().flatten().filter_map(|map| map.get(INJECT)).map(String::as_str).collect();
     let unknown = said.iter().find(|text| !["enabled", "disabled"].contains(text));
     match (said.contains(&"disabled"), unknown, said.is_empty()) {

@@ -13,14 +13,14 @@ use json_patch::Patch;
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 use serde_json::{Value, json};
 
-pub use self::{
-    decision::is_exempt,
-    spelling::{Misspelt, misspelt},
-};
 use self::{
     decision::{Decision, decide},
     edits::{Edits, says},
     wishes::{Wishes, wishes},
+};
+pub use self::{
+    decision::{asks_to_join, is_exempt},
+    spelling::{Misspelt, misspelt},
 };
 use crate::{
     METRICS_PATH, METRICS_PORT, PROBE_PORT, PROXY, READY_PORT, REDIRECT, Resources, Settings,

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use smidge_crds::smidge::{MODE, MTLS};
 
 use super::PROBES;
 use crate::INJECT;
@@ -10,7 +11,7 @@ use crate::INJECT;
 /// What all of our keys begin with.
 const PREFIX: &str = "smidge.dev/";
 /// Of a namespace alone, as labels.
-const OF_NAMESPACES: [&str; 2] = ["smidge.dev/mode", "smidge.dev/mtls"];
+const OF_NAMESPACES: [&str; 2] = [MODE, MTLS];
 /// Of a pod, as annotations.
 pub(super) const ANNOTATIONS: [&str; 8] = [
     "smidge.dev/exclude-inbound-ports",

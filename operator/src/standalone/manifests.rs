@@ -1,12 +1,14 @@
 //! Manifests of many files as one set of objects, and what is wrong with them.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
 };
 
+use k8s_openapi::api::core::v1::Pod;
+use serde_json::json;
 use smidge_compiler::{
     Event, Fact, ObjectRef,
     manifest::{Authored, Document, Object, Places, Unreadable, complete, split},
@@ -43,6 +45,19 @@ pub struct Located<'a> {
     pub path: &'a Path,
     /// The line, from 1.
     pub line: usize,
+}
+
+/// The pod that somebody wrote, with all its fields.
+///
+/// # Errors
+/// When a field is of another type than the API server takes.
+pub fn whole_pod(authored: &Authored) -> Result<Pod, String> {
+    let text = json!({"metadata": authored.metadata, "spec": authored.spec}).to_string();
+    // By text, as admissions are read: for each way of reading it the type is compiled anew, which takes long.
+    serde_json::from_slice(text.as_bytes()).map_err(|error| {
+        let said = error.to_string();
+        said.rsplit_once(" at line ").map_or(said.as_str(), |(said, _)| said).to_owned()
+    })
 }
 
 /// What the files said when they were last read.
@@ -178,9 +193,14 @@ impl Manifests {
         self.files.iter().filter(move |(_, file)| is_unused(file)).map(|(path, _)| path.as_path())
     }
 
-    /// The pods, and what makes pods, with what their authors wrote of them.
+    /// The pods, and what makes pods, with what their authors wrote of them. The first of several of one name counts.
     pub fn pods(&self) -> impl Iterator<Item = (ObjectRef, &Authored)> {
-        self.placed().filter_map(|(_, placed)| Some((placed.object.fact.object(), placed.object.authored.as_deref()?)))
+        let mut names = BTreeSet::new();
+        let pods = self.placed().filter_map(|(_, placed)| {
+            let authored = placed.object.authored.as_deref()?;
+            Some((placed.object.fact.object(), authored))
+        });
+        pods.filter(move |(object, _)| names.insert(object.clone()))
     }
 
     /// Where a field of an object stands; the object itself when the field is empty.

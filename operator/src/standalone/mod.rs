@@ -22,7 +22,7 @@ use crate::{
 
 pub use board::Statuses;
 pub use folder::Error as FolderError;
-pub use manifests::{Located, Manifests, Problem};
+pub use manifests::{Located, Manifests, Problem, whole_pod};
 
 /// A person watches: statuses may change often.
 const LIMITS: Limits = Limits {
