@@ -12,10 +12,10 @@ fn smidge(api: &ApiServer, arguments: &[&str]) -> Result<Output> {
     command.output().context("smidge")
 }
 
-const ALONE: &str = "{apiVersion: v1, kind: Pod, metadata: {name: alone, namespace: joins}, \
-                     spec: {containers: [{name: a, image: a}]}}";
 const MESHED: &str = "{apiVersion: v1, kind: Pod, metadata: {name: meshed, namespace: typo}, \
                       spec: {containers: [{name: a, image: a}], initContainers: [{name: smidge-proxy, image: a}]}}";
+const ALONE: &str = "{apiVersion: v1, kind: Pod, metadata: {name: alone, namespace: joins, annotations: \
+                     {smidge.dev/proxy-cpu-limits: \"1\"}}, spec: {containers: [{name: a, image: a}]}}";
 const BROKEN: &str = "{apiVersion: access.smi-spec.io/v1alpha3, kind: TrafficTarget, metadata: {name: web, namespace: joins}, \
                       spec: {destination: {kind: ServiceAccount, name: web}, sources: [{kind: ServiceAccount, name: web}], \
                       rules: [{kind: HTTPRouteGroup, name: none}]}}";
@@ -150,6 +150,11 @@ async fn the_control_plane_is_missed(api: &ApiServer) -> Result<()> {
     finds(
         &after,
         "! every pod of joins that should have a sidecar has one: alone were created before: alone have no controller",
+    )?;
+    finds(
+        &after,
+        "! every key smidge.dev/… of pods of joins means something: pod/alone: annotation smidge.dev/proxy-cpu-limits is \
+         unknown and means nothing: do you mean smidge.dev/proxy-cpu-limit?",
     )?;
     finds(&after, "✗ smidge.dev/inject=true of namespace typo: it is taken for none: write one of enabled, disabled")?;
     finds(&after, "✗ 0 of 2 replicas of the control plane are available")?;

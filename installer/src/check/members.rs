@@ -1,26 +1,28 @@
 //! Are the namespaces and pods of the mesh what their owners think?
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::try_join_all;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod};
 use kube::{Api, Client, ResourceExt, api::ListParams};
 
-use smidge_injector::{INJECT, PROXY, PodSecurityMode, TRUST_CONFIG_MAP, pod_security};
+use smidge_crds::smidge::{MODE, MTLS};
+use smidge_injector::{INJECT, PROXY, PodSecurityMode, TRUST_CONFIG_MAP, misspelt, pod_security};
 
-use super::{Finding, restart::advice, some};
+use super::{
+    Finding,
+    restart::{advice, maker},
+    some,
+};
 
 /// The labels of namespaces that mean something, and their values.
-const MEANINGS: &[(&str, &[&str])] = &[
-    (INJECT, &["enabled", "disabled"]),
-    ("smidge.dev/mode", &["deny", "audit", "allow"]),
-    ("smidge.dev/mtls", &["strict", "permissive"]),
-];
+const MEANINGS: &[(&str, &[&str])] =
+    &[(INJECT, &["enabled", "disabled"]), (MODE, &["deny", "audit", "allow"]), (MTLS, &["strict", "permissive"])];
 
 pub(super) async fn namespaces(client: &Client) -> Result<Vec<Finding>, kube::Error> {
     let all: Api<Namespace> = Api::all(client.clone());
     let meshed = all.list(&ListParams::default().labels(&format!("{INJECT}=enabled"))).await?;
-    let typos = misspelt(client).await?;
+    let typos = meaningless(client).await?;
     let staying: Vec<&Namespace> = meshed.iter().filter(|of| of.metadata.deletion_timestamp.is_none()).collect();
     if staying.is_empty() {
         let why = format!("label one: kubectl label namespace <name> {INJECT}=enabled");
@@ -31,7 +33,7 @@ pub(super) async fn namespaces(client: &Client) -> Result<Vec<Finding>, kube::Er
 }
 
 /// Labels of namespaces whose values mean nothing: whoever wrote them thinks that they do.
-async fn misspelt(client: &Client) -> Result<Vec<Finding>, kube::Error> {
+async fn meaningless(client: &Client) -> Result<Vec<Finding>, kube::Error> {
     let all: Api<Namespace> = Api::all(client.clone());
     let mut findings = Vec::new();
     for (label, values) in MEANINGS {
@@ -54,6 +56,7 @@ async fn one(client: &Client, namespace: &Namespace) -> Result<Vec<Finding>, kub
     let mut findings = vec![trusted(&name, trust.is_some()), joined(&name, &pods.items)];
     findings.extend(admitted(namespace));
     findings.extend(ready(&name, &pods.items));
+    findings.extend(spelt(&name, &pods.items));
     Ok(findings)
 }
 
@@ -102,6 +105,25 @@ fn ready(namespace: &str, pods: &[Pod]) -> Option<Finding> {
     (!waiting.is_empty()).then(|| Finding::doubtful(format!("every sidecar of {namespace} has started"), why()))
 }
 
+/// The webhook warns of keys that mean nothing whoever creates the pods, and for most that is a controller, which tells nobody.
+fn spelt(namespace: &str, pods: &[Pod]) -> Option<Finding> {
+    let mut told: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for pod in pods.iter().filter(|pod| !is_over(pod)) {
+        for key in misspelt(&pod.metadata) {
+            told.entry(key.message).or_default().insert(maker(pod));
+        }
+    }
+    let line = |(message, makers): (String, BTreeSet<String>)| {
+        let makers: Vec<String> = makers.into_iter().collect();
+        format!("{}: {message}", some(&makers))
+    };
+    let lines: Vec<String> = told.into_iter().map(line).collect();
+    let what = format!("every key smidge.dev/… of pods of {namespace} means something");
+    (!lines.is_empty()).then(|| {
+        Finding::doubtful(what, format!("{} (correct it there; of what makes pods, in their template)", some(&lines)))
+    })
+}
+
 /// Pod Security may refuse the init container that sets the redirect.
 fn admitted(namespace: &Namespace) -> Option<Finding> {
     let name = namespace.name_any();
@@ -134,4 +156,44 @@ fn is_over(pod: &Pod) -> bool {
 fn is_started(pod: &Pod) -> bool {
     let statuses = pod.status.iter().flat_map(|status| status.init_container_statuses.iter().flatten());
     statuses.into_iter().any(|status| status.name == PROXY && status.started == Some(true))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn pod(name: &str, key: &str, phase: &str) -> Pod {
+        let owner =
+            json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web-7f9", "uid": "u", "controller": true});
+        serde_json::from_value(json!({
+            "metadata": {
+                "name": name,
+                "labels": {"pod-template-hash": "7f9"},
+                "annotations": {key: "25"},
+                "ownerReferences": [owner],
+            },
+            "status": {"phase": phase},
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_key_that_means_nothing_is_told_once_with_who_makes_the_pods() {
+        let wrong = "smidge.dev/exclude-outbound-port";
+        let pods = [pod("web-7f9-a", wrong, "Running"), pod("web-7f9-b", wrong, "Running")];
+        assert_eq!(
+            spelt("shop", &pods).unwrap().to_string(),
+            "! every key smidge.dev/… of pods of shop means something: deployment/web: annotation \
+             smidge.dev/exclude-outbound-port is unknown and means nothing: do you mean \
+             smidge.dev/exclude-outbound-ports? (correct it there; of what makes pods, in their template)"
+        );
+    }
+
+    #[test]
+    fn pods_that_are_rightly_spelt_or_over_are_not_told() {
+        let right = pod("web-7f9-a", "smidge.dev/exclude-outbound-ports", "Running");
+        assert_eq!(spelt("shop", &[right, pod("web-7f9-b", "smidge.dev/nonsense", "Succeeded")]), None);
+    }
 }

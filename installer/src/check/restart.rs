@@ -45,6 +45,14 @@ pub(super) fn advice(namespace: &str, pods: &[&Pod]) -> String {
     clauses.join("; ")
 }
 
+/// Where what a pod says of itself was written: `deployment/web`, or the pod.
+pub(super) fn maker(pod: &Pod) -> String {
+    match remedy(pod) {
+        Remedy::Rollout(owner) | Remedy::Delete(owner) | Remedy::Job(owner) => owner,
+        Remedy::Bare => format!("pod/{}", pod.name_any()),
+    }
+}
+
 fn remedy(pod: &Pod) -> Remedy {
     let Some(owner) = pod.owner_references().iter().find(|owner| owner.controller == Some(true)) else {
         return Remedy::Bare;
