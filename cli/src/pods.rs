@@ -53,7 +53,9 @@ fn judged(
 ) -> Vec<(Severity, String)> {
     let pod = match whole_pod(pod) {
         Ok(pod) => pod,
-        Err(error) => return vec![(Severity::Error, format!("it is no pod that an API server would take: {error}"))],
+        Err(error) => {
+            return vec![(Severity::Error, format!("it cannot be read as a pod, so it is not judged: {error}"))];
+        }
     };
     let Outcome { verdict, warnings } = inject(settings, Namespace { name, labels }, &pod);
     let refused = match verdict {

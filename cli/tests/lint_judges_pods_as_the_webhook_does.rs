@@ -119,12 +119,20 @@ fn lint_judges_the_pods_of_what_makes_pods_where_they_join() {
 }
 
 #[test]
-fn lint_tells_of_a_pod_that_no_api_server_would_take() {
+fn lint_tells_of_a_pod_that_cannot_be_read() {
     let pod = MESH.replace("[{name: app}]", "[{name: app, stdin: maybe}]");
     let (code, text) = lint(&[("mesh.yaml", &pod)], &[]);
-    let expected = "/mesh.yaml:13: error Pod/shop/web-0 spec: it is no pod that an API server would take: invalid type: string \
-                    \"maybe\", expected a boolean\n";
+    let expected = "/mesh.yaml:13: error Pod/shop/web-0 spec: it cannot be read as a pod, so it is not judged: invalid type: \
+                    string \"maybe\", expected a boolean\n";
     assert_eq!((code, text.as_str()), (Some(1), expected));
+}
+
+#[test]
+fn lint_reads_a_pod_as_loosely_as_the_api_server() {
+    let container = "{name: app, command: null, resources: {limits: {cpu: 1, memory: 1Gi}, requests: {cpu: 0.5}}, \
+                     livenessProbe: {httpGet: {port: 80}}, readinessProbe: {tcpSocket: {port: http}}}";
+    let pod = MESH.replace("{name: app}", container).replace("{name: web-0,", "{name: web-0, creationTimestamp: null,");
+    assert_eq!(lint(&[("mesh.yaml", &pod)], &[]), (Some(0), String::new()));
 }
 
 #[test]
