@@ -144,6 +144,19 @@ async fn when_the_leader_dies_nothing_is_taken_back_and_the_other_goes_on() -> R
     Ok(())
 }
 
+/// Of the name that stands in the Lease it leads at once, whatever it has listed by then.
+#[tokio::test]
+async fn when_the_leader_is_killed_and_started_again_nothing_is_taken_back() -> Result<()> {
+    let pair = Pair::start("restarted").await?;
+    let before = pair.version("before").await?;
+    pair.world.kill_operator().await?;
+    pair.world.start_operator().await?;
+    let after = pair.version("after").await?;
+    ensure!(before == after, "the status was written: {}", pair.programmed().await?);
+    pair.split(3).await?;
+    pair.until_told(&["\"True\"", "2 of 2 proxies", "\"observedGeneration\":2"]).await
+}
+
 #[tokio::test]
 async fn when_a_follower_dies_nothing_is_taken_back() -> Result<()> {
     let mut pair = Pair::start("followerless").await?;
