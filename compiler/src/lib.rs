@@ -25,7 +25,8 @@ pub mod testing;
 
 pub use affected::{Dirty, affected};
 pub use compile::{
-    compile, compile_endpoints, compile_inbound, compile_peers, compile_service, meshed_pods, workload_key,
+    compile, compile_endpoints, compile_inbound, compile_peers, compile_service, meshed_pods, opened_ports, own_pods,
+    permission, protocol_of, selected_matches, services_of, workload_key,
 };
 pub use diagnose::{Reach, diagnose, grantors, reach};
 pub use diagnostic::{Code, Condition, Diagnostic, Severity};

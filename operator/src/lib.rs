@@ -31,3 +31,4 @@ pub mod webhook;
 
 pub use plane::{PlaneConfig, PlaneError};
 pub use socket::{Error as SocketError, Socket};
+pub use watch::list::{ListError, Listing, Scope, list};

@@ -7,7 +7,7 @@ use smidge_mesh::{Grant, HttpMatch, Identity, Inbound, PortSet, Protocols, Servi
 use super::ingress;
 use crate::{
     Snapshot,
-    facts::{Rule, RuleKind, TargetFacts},
+    facts::{NamedMatch, Rule, RuleKind, TargetFacts},
     link::Link,
 };
 
@@ -41,7 +41,7 @@ fn grant(snapshot: &Snapshot, target: &TargetFacts) -> Option<Grant> {
 ///
 /// smi.md §3.3: routes and ports are AND-ed; ports alone open any protocol, routes alone every port. A route that is
 /// missing stays a restriction: what it would have opened is not opened by the absence of its half.
-pub(crate) fn permission(snapshot: &Snapshot, target: &TargetFacts) -> Option<(PortSet, Protocols)> {
+pub fn permission(snapshot: &Snapshot, target: &TargetFacts) -> Option<(PortSet, Protocols)> {
     if target.sources.is_empty() || target.destination.is_none() {
         return None;
     }
@@ -66,16 +66,20 @@ fn requests<'a>(
     target: &TargetFacts,
     rules: impl Iterator<Item = &'a Rule>,
 ) -> Option<Vec<HttpMatch>> {
-    let requests: BTreeSet<_> =
-        rules.flat_map(|rule| selected_matches(snapshot, &target.origin.namespace, rule)).collect();
+    let named = rules.flat_map(|rule| selected_matches(snapshot, &target.origin.namespace, rule));
+    let requests: BTreeSet<_> = named.map(|named| named.request.clone()).collect();
     (!requests.is_empty()).then(|| requests.into_iter().collect())
 }
 
 /// The requests that a rule means: every match of its group, or those that it names.
-pub(super) fn selected_matches(snapshot: &Snapshot, namespace: &Arc<str>, rule: &Rule) -> Vec<HttpMatch> {
+pub fn selected_matches<'a>(
+    snapshot: &'a Snapshot,
+    namespace: &Arc<str>,
+    rule: &'a Rule,
+) -> impl Iterator<Item = &'a NamedMatch> + use<'a> {
     let group = snapshot.route_group_at(&rule.object_in(namespace));
     let named = group.into_iter().flat_map(|facts| &facts.matches);
-    named.filter(|named| is_selected(rule, &named.name)).map(|named| named.request.clone()).collect()
+    named.filter(|named| is_selected(rule, &named.name))
 }
 
 fn is_selected(rule: &Rule, name: &Arc<str>) -> bool {
@@ -83,7 +87,7 @@ fn is_selected(rule: &Rule, name: &Arc<str>) -> bool {
 }
 
 /// The ports that a rule means; `None`: its route is missing, or has not the match that the rule names.
-pub(crate) fn opened_ports<'a>(snapshot: &'a Snapshot, target: &TargetFacts, rule: &Rule) -> Option<&'a PortSet> {
+pub fn opened_ports<'a>(snapshot: &'a Snapshot, target: &TargetFacts, rule: &Rule) -> Option<&'a PortSet> {
     let route = snapshot.tcp_route_at(&target.object_of(rule))?;
     let is_meant = match &route.match_name {
         Some(name) => is_selected(rule, name),

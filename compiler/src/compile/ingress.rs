@@ -68,7 +68,7 @@ fn permission(
     }
     let requests = backend.routes.as_ref().map(|rules| {
         let all = rules.iter().flat_map(|rule| selected_matches(snapshot, &facts.origin.namespace, rule));
-        all.collect::<BTreeSet<HttpMatch>>().into_iter().collect()
+        all.map(|named| named.request.clone()).collect::<BTreeSet<HttpMatch>>().into_iter().collect()
     });
     let name = format!("{}/{}", facts.origin.namespace, facts.origin.name).into();
     IngressGrant { name, backend: backend.position, port, ranges, principals, members, requests }

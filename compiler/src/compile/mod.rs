@@ -17,15 +17,15 @@ use crate::{Snapshot, facts::PodFacts};
 
 pub use endpoints::compile_endpoints;
 pub(crate) use endpoints::{Claim, claim, own_endpoints, services_with_address};
-pub use inbound::compile_inbound;
-pub(crate) use inbound::{opened_ports, permission};
+pub use inbound::{compile_inbound, opened_ports, permission, selected_matches};
 pub(crate) use ingress::{guests, ports_behind};
 pub use peers::compile_peers;
-pub(crate) use peers::own_pods;
-pub(crate) use protocol::{protocol_of, said_by_app_protocol};
+pub use peers::own_pods;
+pub use protocol::protocol_of;
+pub(crate) use protocol::said_by_app_protocol;
 pub use service::compile_service;
 pub(crate) use service::{address_owner, direct_owner};
-pub use workload::workload_key;
+pub use workload::{services_of, workload_key};
 
 /// Whether a namespace's Services are in the mesh.
 pub(crate) fn is_meshed(snapshot: &Snapshot, namespace: &Arc<str>) -> bool {

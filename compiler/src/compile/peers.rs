@@ -33,7 +33,7 @@ fn identities(snapshot: &Snapshot, facts: &ServiceFacts) -> BTreeSet<Identity> {
 
 /// The pods behind a Service: those that it selects, ready or not, and those that its slices hold. So they are there
 /// before they are endpoints and go after them.
-pub(crate) fn own_pods<'a>(snapshot: &'a Snapshot, facts: &ServiceFacts) -> Vec<&'a PodFacts> {
+pub fn own_pods<'a>(snapshot: &'a Snapshot, facts: &ServiceFacts) -> Vec<&'a PodFacts> {
     let listed =
         slices_of(snapshot, &facts.name()).flat_map(|slice| &slice.endpoints).filter_map(|endpoint| {
             match claim(snapshot, &facts.origin.namespace, endpoint) {

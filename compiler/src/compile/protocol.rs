@@ -5,7 +5,7 @@ use smidge_mesh::Protocol;
 use crate::facts::{MeshConfigFacts, ServicePortFacts, TargetPort};
 
 /// What a port speaks.
-pub(crate) fn protocol_of(number: u16, port: &ServicePortFacts, config: &MeshConfigFacts) -> Protocol {
+pub fn protocol_of(number: u16, port: &ServicePortFacts, config: &MeshConfigFacts) -> Protocol {
     let said = port.app_protocol.as_deref().and_then(said_by_app_protocol);
     said.or_else(|| said_by_name(&port.name)).unwrap_or_else(|| unsaid(number, port, config))
 }

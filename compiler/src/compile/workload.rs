@@ -65,7 +65,7 @@ fn ports_among(snapshot: &Snapshot, pod: &PodFacts, services: &[&ServiceFacts]) 
 }
 
 /// The Services that send traffic to a pod: those that select it, and those without a selector that list it.
-pub(crate) fn services_of<'a>(snapshot: &'a Snapshot, pod: &PodFacts) -> Vec<&'a ServiceFacts> {
+pub fn services_of<'a>(snapshot: &'a Snapshot, pod: &PodFacts) -> Vec<&'a ServiceFacts> {
     let namespace = &pod.origin.namespace;
     let labels = pod.labels.iter().map(|(key, value)| Link::Selector(namespace.clone(), key.clone(), value.clone()));
     let selecting = labels.flat_map(|label| snapshot.linked(&label)).filter_map(|object| snapshot.service_at(object));

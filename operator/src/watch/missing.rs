@@ -22,7 +22,7 @@ fn is_not_found(error: &Error) -> bool {
 }
 
 /// What discovery says.
-async fn lacks(client: &Client, resource: &ApiResource) -> kube::Result<bool> {
+pub(super) async fn lacks(client: &Client, resource: &ApiResource) -> kube::Result<bool> {
     let groups = client.list_api_groups().await?.groups;
     let group = groups.iter().find(|group| group.name == resource.group);
     if !group.is_some_and(|group| group.versions.iter().any(|served| served.version == resource.version)) {

@@ -6,6 +6,7 @@
 
 mod backoff;
 mod door;
+pub(crate) mod list;
 mod mirror;
 mod missing;
 mod seen;
