@@ -12,22 +12,24 @@ use smidge_operator::standalone::{Manifests, Problem};
 
 use crate::{
     args::{Findings, Lint},
+    paint::{BAD, DOUBTFUL, HEAD, out, painted},
     pods::{Remark, remarks},
+    sarif::sarif,
 };
 
 /// One thing that was found.
 #[derive(Serialize)]
-struct Finding<'a> {
-    path: Option<&'a Path>,
-    line: Option<usize>,
-    severity: Severity,
+pub(crate) struct Finding<'a> {
+    pub(crate) path: Option<&'a Path>,
+    pub(crate) line: Option<usize>,
+    pub(crate) severity: Severity,
     #[serde(skip_serializing_if = "Option::is_none")]
-    code: Option<&'static str>,
+    pub(crate) code: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    object: Option<String>,
+    pub(crate) object: Option<String>,
     #[serde(skip_serializing_if = "str::is_empty")]
-    field: &'a str,
-    message: &'a str,
+    pub(crate) field: &'a str,
+    pub(crate) message: &'a str,
 }
 
 pub(crate) fn run(args: &Lint) -> anyhow::Result<ExitCode> {
@@ -126,8 +128,9 @@ fn place<'a>(object: &ObjectRef, field: &str, manifests: &'a Manifests) -> (Opti
 }
 
 fn print(findings: &[Finding<'_>], form: Findings) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
+    let mut out = out();
     match form {
+        Findings::Sarif => writeln!(out, "{}", serde_json::to_string_pretty(&sarif(findings))?)?,
         Findings::Json => writeln!(out, "{}", serde_json::to_string_pretty(findings)?)?,
         Findings::Text => {
             for finding in findings {
@@ -143,14 +146,18 @@ fn line(finding: &Finding<'_>) -> String {
     let path = finding.path.map(|path| format!("{}:", path.display()));
     let line = finding.line.map(|line| format!("{line}:"));
     let severity = match finding.severity {
-        Severity::Error => "error",
-        Severity::Warning => "warning",
-        Severity::Info => "info",
+        Severity::Error => painted(BAD, "error"),
+        Severity::Warning => painted(DOUBTFUL, "warning"),
+        Severity::Info => painted(HEAD, "info"),
     };
     let place = path.unwrap_or_default() + &line.unwrap_or_default();
     let field = if finding.field.is_empty() { String::new() } else { finding.field.to_owned() };
-    let words =
-        [place.as_str(), severity, finding.code.unwrap_or_default(), finding.object.as_deref().unwrap_or_default()];
+    let words = [
+        place.as_str(),
+        severity.as_str(),
+        finding.code.unwrap_or_default(),
+        finding.object.as_deref().unwrap_or_default(),
+    ];
     let head: Vec<&str> = words.into_iter().chain([field.as_str()]).filter(|word| !word.is_empty()).collect();
     format!("{}: {}", head.join(" "), finding.message)
 }

@@ -3,25 +3,34 @@
 //! Exit codes: 0 all is well; 1 the manifests hold errors (`lint`), or the command failed; 2 the arguments are wrong.
 
 mod args;
+mod authz;
 mod cluster;
+mod completion;
 mod crds;
+mod describe;
 mod lint;
 mod logging;
 mod operator;
+mod paint;
 mod pods;
 mod rotate;
 mod run;
+mod sarif;
 mod screen;
+mod seen;
 mod signals;
 mod status_file;
 mod translate;
+mod version;
 
 use std::{io, process::ExitCode};
 
-use clap::Parser;
-
 fn main() -> ExitCode {
-    args::Args::parse().run().unwrap_or_else(|error| {
+    let args = match args::Args::read(std::env::args_os()) {
+        Ok(args) => args,
+        Err(error) => error.exit(),
+    };
+    args.run().unwrap_or_else(|error| {
         if is_broken_pipe(&error) {
             return ExitCode::SUCCESS;
         }
