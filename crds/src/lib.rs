@@ -25,7 +25,7 @@ mod status;
 
 pub use access::v1alpha3::{TrafficTarget, TrafficTargetSpec};
 pub use conversion::convert;
-pub use manifests::{all, file_name, to_yaml};
+pub use manifests::{CONTROL_PLANE, CONVERT, WEBHOOK_SERVICE, all, converted, file_name, stored_version, to_yaml};
 pub use smidge::v1alpha1::{IngressBackend, IngressBackendSpec, MeshConfig, MeshConfigSpec};
 pub use specs::http_route_group::v1alpha4::{
     HttpRouteGroup as HTTPRouteGroup, HttpRouteGroupSpec as HTTPRouteGroupSpec,

@@ -1,17 +1,24 @@
 //! The types → CustomResourceDefinitions, and these → YAML.
 //!
-//! What is the same for every version of a kind (short name, categories, columns, which version is stored) stands
-//! here, not at each of the types.
+//! What is the same for every version of a kind (short name, categories, columns, which version is stored, who
+//! converts) stands here, not at each of the types.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceColumnDefinition as Column, CustomResourceConversion, CustomResourceDefinition as Crd,
-    CustomResourceDefinitionVersion as Version,
+    CustomResourceDefinitionVersion as Version, ServiceReference, WebhookClientConfig, WebhookConversion,
 };
 use kube::CustomResourceExt;
 
 use crate::{access, smidge, specs::http_route_group as http, specs::tcp_route as tcp, specs::udp_route as udp, split};
 
 const SMI: &[&str] = &["smi", "smidge"];
+
+/// The control plane's own namespace, as the manifests have it.
+pub const CONTROL_PLANE: &str = "smidge-system";
+/// The Service by which the API server asks the control plane.
+pub const WEBHOOK_SERVICE: &str = "smidge-webhook";
+/// The path of conversions.
+pub const CONVERT: &str = "/convert";
 
 /// Every CRD that Smidge brings.
 pub fn all() -> Vec<Crd> {
@@ -80,7 +87,17 @@ fn ingress_backend() -> Crd {
     finished(vec![], smidge::v1alpha1::IngressBackend::crd(), "ib", &["smidge"], &columns)
 }
 
-/// One CRD from all versions of a kind. Only the stored version is served until a webhook converts.
+/// The CRDs whose kinds have several versions, between which the control plane converts.
+pub fn converted() -> impl Iterator<Item = Crd> {
+    all().into_iter().filter(|crd| crd.spec.versions.len() > 1)
+}
+
+/// The version in which objects are stored.
+pub fn stored_version(crd: &Crd) -> Option<&str> {
+    crd.spec.versions.iter().find(|version| version.storage).map(|version| version.name.as_str())
+}
+
+/// One CRD from all versions of a kind. All are served; with the control plane away, the stored one still is.
 fn finished(older: Vec<Crd>, stored: Crd, short: &str, categories: &[&str], columns: &[(&str, &str)]) -> Crd {
     let mut crd = stored;
     for version in &mut crd.spec.versions {
@@ -88,7 +105,7 @@ fn finished(older: Vec<Crd>, stored: Crd, short: &str, categories: &[&str], colu
         version.storage = true;
     }
     for mut version in older.into_iter().rev().flat_map(|crd| crd.spec.versions) {
-        version.served = false;
+        version.served = true;
         version.storage = false;
         crd.spec.versions.push(version);
     }
@@ -97,8 +114,27 @@ fn finished(older: Vec<Crd>, stored: Crd, short: &str, categories: &[&str], colu
     }
     crd.spec.names.short_names = Some(vec![short.to_owned()]);
     crd.spec.names.categories = Some(categories.iter().map(|&name| name.to_owned()).collect());
-    crd.spec.conversion = Some(CustomResourceConversion { strategy: "None".to_owned(), webhook: None });
+    crd.spec.conversion = Some(conversion(crd.spec.versions.len()));
+    // Said aloud for CRDs from before `apiextensions.k8s.io/v1`, which may have it true: then nothing could be converted.
+    crd.spec.preserve_unknown_fields = Some(false);
     crd
+}
+
+/// Who converts. The leader adds the `caBundle`.
+fn conversion(versions: usize) -> CustomResourceConversion {
+    if versions == 1 {
+        return CustomResourceConversion { strategy: "None".to_owned(), webhook: None };
+    }
+    let service = ServiceReference {
+        namespace: CONTROL_PLANE.to_owned(),
+        name: WEBHOOK_SERVICE.to_owned(),
+        path: Some(CONVERT.to_owned()),
+        port: Some(443),
+    };
+    let client_config = WebhookClientConfig { service: Some(service), ..WebhookClientConfig::default() };
+    let webhook =
+        WebhookConversion { client_config: Some(client_config), conversion_review_versions: vec!["v1".to_owned()] };
+    CustomResourceConversion { strategy: "Webhook".to_owned(), webhook: Some(webhook) }
 }
 
 /// What `kubectl get` answers: what the object is about, and whether it works.

@@ -200,7 +200,7 @@ fn api_command(pki: &Pki, etcd_port: u16, port: u16) -> Result<Command> {
 
 /// A port below the range from which the kernel takes the ports of outgoing connections, so that it stays free while the
 /// server is stopped. Processes start at different places, and each goes on from where it was.
-pub(crate) fn free_port() -> Result<u16> {
+pub fn free_port() -> Result<u16> {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     const RANGE: u16 = 12_000;
     let start = u16::try_from(std::process::id() % 1_000)? * 12;

@@ -15,9 +15,10 @@ mod pki;
 pub mod secure;
 mod tokens;
 mod wait;
+pub mod webhooks;
 pub mod world;
 
-pub use api_server::{ApiServer, TRUST_BUNDLES};
+pub use api_server::{ApiServer, TRUST_BUNDLES, free_port};
 pub use daemon::Daemon;
 pub use kubectl::PortForward;
 pub use load::Load;

@@ -161,6 +161,7 @@ async fn the_control_plane_is_missed(api: &ApiServer) -> Result<()> {
     finds(&after, "✗ the leader is nobody")?;
     finds(&after, "✓ all ")?;
     finds(&after, "✗ pods that join the mesh are injected: the webhook has no caBundle yet")?;
+    finds(&after, "✗ every version of SMI can be read and written: traffictargets.access.smi-spec.io, ")?;
     finds(&after, "✗ namespace joins has the mesh's roots")?;
     finds(&after, "✗ pods may be injected in joins: pod-security.kubernetes.io/enforce=restricted refuses")
 }

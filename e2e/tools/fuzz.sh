@@ -4,7 +4,7 @@
 cd "$root"
 seconds=${1:?seconds for each target}
 target=${CARGO_TARGET_DIR:-$root/target}
-targets=(admission events manifest protocol)
+targets=(admission conversion events manifest protocol)
 
 RUSTC_WORKSPACE_WRAPPER="$tools/instrument.sh" cargo build --workspace --locked --quiet "${targets[@]/#/--bin=}"
 for name in "${targets[@]}"; do

@@ -1,11 +1,10 @@
 //! What the mesh's owner decides about injection; the operator fills it from MeshConfig and its own surroundings.
 
+/// The control plane's namespace, unless it says otherwise of itself.
+pub use smidge_crds::CONTROL_PLANE;
 use smidge_crds::smidge::v1alpha1::{self, Sidecar};
 
 use crate::{Resources, TrustFrom};
-
-/// The control plane's namespace, unless it says otherwise of itself.
-pub const CONTROL_PLANE: &str = "smidge-system";
 
 /// The image of Envoy that the control plane is installed with.
 pub const PROXY_IMAGE: &str = "envoyproxy/envoy:distroless-v1.40.0";

@@ -111,6 +111,20 @@ mod tests {
         assert!(args.to_string().contains(&format!("\"--proxy-image={}\"", smidge_injector::PROXY_IMAGE)), "{args}");
     }
 
+    /// The CRDs name a Service, and the operator may write into exactly those that do.
+    #[test]
+    fn the_crds_ask_the_service_that_is_installed_and_the_operator_may_tell_them_whom_to_trust() {
+        let objects = objects(&Options::default()).unwrap();
+        let service = |object: &&DynamicObject| object.metadata.name.as_deref() == Some(smidge_crds::WEBHOOK_SERVICE);
+        let services: Vec<_> = objects.iter().filter(|it| is_of_kind(it, "Service")).filter(service).collect();
+        assert_eq!(services[0].metadata.namespace.as_deref(), Some(smidge_crds::CONTROL_PLANE));
+        let role = objects.iter().find(|object| is_of_kind(object, "ClusterRole")).unwrap();
+        let rules = role.data["rules"].as_array().unwrap();
+        let rule = rules.iter().find(|rule| rule["resources"][0] == "customresourcedefinitions").unwrap();
+        let names: BTreeSet<String> = serde_json::from_value(rule["resourceNames"].clone()).unwrap();
+        assert_eq!(names, smidge_crds::converted().map(|crd| crd.metadata.name.unwrap()).collect());
+    }
+
     /// What is in kustomization.yaml and what is built in must be the same files.
     #[test]
     fn kustomize_and_install_apply_the_same() {

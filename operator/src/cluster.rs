@@ -11,6 +11,7 @@ use kube::{
     Client, Config as ClientConfig,
     config::{KubeConfigOptions, KubeconfigError},
 };
+use smidge_crds::WEBHOOK_SERVICE;
 use smidge_injector::{Settings, XDS_SERVICE};
 use smidge_report::Limits;
 use tokio::{
@@ -38,9 +39,6 @@ use crate::{
     watch::watches,
     webhook::{self, Webhook},
 };
-
-/// The Service by which the API server asks.
-const WEBHOOK_SERVICE: &str = "smidge-webhook";
 
 /// What the control plane of a cluster needs.
 #[derive(Clone, Debug)]
@@ -152,10 +150,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
     let metrics = listen(config.metrics).await?;
     let (refusals, admissions, limits) =
         (Arc::new(Refusals::default()), Arc::<webhook::Counters>::default(), Limits::default());
-    let shared = match &config.secure {
-        Some(_) => Shared::default(),
-        None => Shared::with(config.plane.authority()?),
-    };
+    let shared = shared(&config)?;
     let door = door(&config, &client, &shared, &refusals).await?;
     // The watches need the plane's inbox, the plane the names of the watches: these are all kinds.
     let awaited = crate::watch::sources().chain(config.secure.is_some().then_some(Source::Root));
@@ -165,11 +160,11 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         tasks.spawn(watch);
     }
     tasks.spawn(write_statuses(client.clone(), orders, plane.messages.clone()));
-    let rotation = watch::Sender::new(Phase::Settled);
+    let (rotation, unmigrated) = (watch::Sender::new(Phase::Settled), watch::Sender::default());
     if let Some(listener) = metrics {
         let (numbers, server) = (plane.numbers.clone(), plane.hub.counters().clone());
-        let (webhook, rotation) = (admissions.clone(), rotation.subscribe());
-        tasks.spawn(endpoint::serve(listener, Gauges { numbers, server, refusals, webhook, rotation }));
+        let (webhook, rotation, unmigrated) = (admissions.clone(), rotation.subscribe(), unmigrated.subscribe());
+        tasks.spawn(endpoint::serve(listener, Gauges { numbers, server, refusals, webhook, rotation, unmigrated }));
     }
     let has_cluster_bundle = watch::Sender::new(false);
     if let Some(webhook) = config.secure.as_ref().and_then(Secure::own_webhook) {
@@ -191,6 +186,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
                 numbers: plane.numbers.clone(),
                 times,
                 has_cluster_bundle,
+                unmigrated,
                 rotation,
             };
             tasks.spawn(custody::keep(surroundings));
@@ -206,6 +202,14 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         let _ = candidacy.await;
     }
     Ok(())
+}
+
+/// Served by TLS, the authority is what the Secret holds, once it is read.
+fn shared(config: &Config) -> Result<Shared, PlaneError> {
+    Ok(match &config.secure {
+        Some(_) => Shared::default(),
+        None => Shared::with(config.plane.authority()?),
+    })
 }
 
 async fn door(config: &Config, client: &Client, shared: &Shared, refusals: &Arc<Refusals>) -> Result<Door, Error> {

@@ -55,15 +55,24 @@ fn respond(request: &str, gauges: &Gauges) -> (&'static str, String) {
     match request.split(' ').take(2).collect::<Vec<_>>()[..] {
         ["GET", "/metrics"] => ("200 OK", render(gauges)),
         ["GET", "/livez"] => ("200 OK", "ok\n".to_owned()),
-        ["GET", "/readyz"] => readiness(&gauges.numbers.borrow()),
+        ["GET", "/readyz"] => readiness(&gauges.numbers.borrow(), &gauges.unmigrated.borrow()),
         _ => ("404 Not Found", "there are /metrics, /readyz and /livez\n".to_owned()),
     }
 }
 
-fn readiness(numbers: &Numbers) -> (&'static str, String) {
+/// Who is not ready is not asked for conversions; so a kind that cannot be listed before we have converted what is stored
+/// of it holds up nothing here.
+fn readiness(numbers: &Numbers, unmigrated: &[String]) -> (&'static str, String) {
+    let awaited = || numbers.awaited.iter().map(|source| source.as_str());
+    if awaited().any(|source| unmigrated.iter().all(|kind| kind != source)) {
+        return ("503 Service Unavailable", format!("not yet listed, see the log for why: {}\n", listed(awaited())));
+    }
     if !numbers.awaited.is_empty() {
-        let awaited = listed(numbers.awaited.iter().map(|source| source.as_str()));
-        return ("503 Service Unavailable", format!("not yet listed, see the log for why: {awaited}\n"));
+        let kinds = listed(awaited());
+        return (
+            "200 OK",
+            format!("ok, but nothing is published until what is stored in an older version is listed: {kinds}\n"),
+        );
     }
     if numbers.missing.is_empty() {
         return ("200 OK", "ok\n".to_owned());
@@ -104,6 +113,19 @@ mod tests {
         assert!(ask(Numbers::default(), "/readyz").await.starts_with("HTTP/1.1 200 "));
         assert!(ask(Numbers::default(), "/metrics").await.contains("\nsmidge_drift_total 0\n"));
         assert!(ask(Numbers::default(), "/other").await.starts_with("HTTP/1.1 404 "));
+    }
+
+    #[test]
+    fn it_is_ready_to_convert_what_keeps_it_from_listing() {
+        let waits = |kinds: &[Kind]| Numbers {
+            awaited: kinds.iter().copied().map(Source::Watch).collect(),
+            ..Numbers::default()
+        };
+        let unmigrated = ["TrafficSplit".to_owned()];
+        let (status, said) = readiness(&waits(&[Kind::TrafficSplit]), &unmigrated);
+        assert!(status == "200 OK" && said.ends_with("is listed: TrafficSplit\n"), "{said}");
+        assert_eq!(readiness(&waits(&[Kind::TrafficSplit, Kind::Pod]), &unmigrated).0, "503 Service Unavailable");
+        assert_eq!(readiness(&waits(&[Kind::TrafficSplit]), &[]).0, "503 Service Unavailable");
     }
 
     #[tokio::test]

@@ -36,6 +36,8 @@ pub(crate) struct Gauges {
     pub(crate) refusals: Arc<Refusals>,
     pub(crate) webhook: Arc<WebhookCounters>,
     pub(crate) rotation: watch::Receiver<Phase>,
+    /// The kinds of which objects may be stored in an older version.
+    pub(crate) unmigrated: watch::Receiver<Vec<String>>,
 }
 
 /// The text format of Prometheus
@@ -122,7 +124,15 @@ pub(crate) mod tests {
     pub(crate) fn gauges(numbers: Numbers) -> Gauges {
         let numbers = watch::Sender::new(numbers).subscribe();
         let rotation = watch::Sender::new(Phase::Settled).subscribe();
-        Gauges { numbers, server: Arc::default(), refusals: Arc::default(), webhook: Arc::default(), rotation }
+        let unmigrated = watch::Sender::default().subscribe();
+        Gauges {
+            numbers,
+            server: Arc::default(),
+            refusals: Arc::default(),
+            webhook: Arc::default(),
+            rotation,
+            unmigrated,
+        }
     }
 
     #[test]

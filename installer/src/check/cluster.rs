@@ -8,6 +8,8 @@ use k8s_openapi::{
 };
 use kube::{Api, Client, ResourceExt, api::PostParams};
 
+use smidge_crds::stored_version;
+
 use super::Finding;
 
 /// Native sidecars, and `preStop: {sleep}`, are on by default from this minor version of Kubernetes 1 on.
@@ -79,10 +81,6 @@ fn foreign(theirs: &Crd, ours: &Crd) -> Option<Finding> {
         );
         Finding::doubtful(what, why)
     })
-}
-
-fn stored_version(crd: &Crd) -> Option<&str> {
-    crd.spec.versions.iter().find(|version| version.storage).map(|version| version.name.as_str())
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use futures::future::try_join_all;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::{
+    ByteString,
     api::{admissionregistration::v1::MutatingWebhookConfiguration, apps::v1::Deployment, coordination::v1::Lease},
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition as Crd,
 };
@@ -79,6 +80,31 @@ pub(super) async fn webhook(client: &Client) -> Result<Vec<Finding>, kube::Error
             )
         },
     )])
+}
+
+/// Whether the API server has objects of every kind converted between their versions.
+pub(super) async fn conversions(client: &Client) -> Result<Vec<Finding>, kube::Error> {
+    let installed: Api<Crd> = Api::all(client.clone());
+    let look = async |ours: Crd| {
+        let found = installed.get_opt(&ours.name_any()).await?;
+        // What is missing is told as such.
+        Ok::<_, kube::Error>(found.filter(|found| ca_bundle(found).is_none()).map(|found| found.name_any()))
+    };
+    let untrusting: Vec<String> =
+        try_join_all(smidge_crds::converted().map(look)).await?.into_iter().flatten().collect();
+    Ok(vec![Finding::if_so(untrusting.is_empty(), "every version of SMI can be read and written", || {
+        format!(
+            "{} have no caBundle yet, so only the newest version of each works; the leader writes it: see kubectl -n \
+             {NAMESPACE} logs deploy/{OPERATOR}",
+            untrusting.join(", ")
+        )
+    })])
+}
+
+/// What the API server trusts when it has objects of a kind converted.
+fn ca_bundle(crd: &Crd) -> Option<&ByteString> {
+    let hook = crd.spec.conversion.as_ref()?.webhook.as_ref()?.client_config.as_ref()?;
+    hook.ca_bundle.as_ref().filter(|bundle| !bundle.0.is_empty())
 }
 
 /// Whether the root is being replaced, which takes minutes: nothing to say where it is not.

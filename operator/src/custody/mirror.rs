@@ -11,7 +11,8 @@ use k8s_openapi::api::{
     certificates::v1beta1::ClusterTrustBundle,
     core::v1::{ConfigMap, Namespace, Secret},
 };
-use kube::{Api, Client};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition as Crd;
+use kube::{Api, Client, ResourceExt};
 use kube_runtime::{reflector::Store, watcher};
 use smidge_injector::{CLUSTER_TRUST_BUNDLE, TRUST_CONFIG_MAP};
 
@@ -26,6 +27,8 @@ pub(super) struct Mirrors {
     cluster: Store<ClusterTrustBundle>,
     lacks_cluster: Lacking,
     webhooks: Store<MutatingWebhookConfiguration>,
+    /// One for each kind that is converted: a right by name covers a watch of that name alone.
+    crds: Vec<Store<Crd>>,
 }
 
 impl Mirrors {
@@ -39,13 +42,17 @@ impl Mirrors {
         let (webhooks, d) = mirror(Api::all(client.clone()), named(INJECTOR), "the webhook's configuration");
         let (cluster, lacks_cluster, e) =
             mirror_if_served(client, named(CLUSTER_TRUST_BUNDLE), "ClusterTrustBundle smidge-trust");
-        (Self { roots, namespaces, maps, cluster, lacks_cluster, webhooks }, select_all([a, b, c, d, e]).boxed())
+        let crd = |crd: Crd| mirror(Api::all(client.clone()), named(&crd.name_any()), "a CRD of SMI");
+        let (crds, f): (Vec<_>, Vec<_>) = smidge_crds::converted().map(crd).unzip();
+        let stores = Self { roots, namespaces, maps, cluster, lacks_cluster, webhooks, crds };
+        (stores, select_all([a, b, c, d, e].into_iter().chain(f)).boxed())
     }
 
     /// Whether each store has had its first list, if there is anything to list.
     pub(super) fn are_listed(&self) -> bool {
         let core = is_listed(&self.roots) && is_listed(&self.namespaces) && is_listed(&self.maps);
-        core && is_listed(&self.webhooks) && (self.lacks_cluster.is_certain() || is_listed(&self.cluster))
+        let asking = is_listed(&self.webhooks) && self.crds.iter().all(is_listed);
+        core && asking && (self.lacks_cluster.is_certain() || is_listed(&self.cluster))
     }
 
     /// The Secret with the roots.
@@ -77,5 +84,10 @@ impl Mirrors {
     /// The configurations of our webhook: one, or none.
     pub(super) fn webhooks(&self) -> Vec<Arc<MutatingWebhookConfiguration>> {
         self.webhooks.state()
+    }
+
+    /// The CRDs whose objects are converted, as far as they are installed.
+    pub(super) fn crds(&self) -> impl Iterator<Item = Arc<Crd>> {
+        self.crds.iter().flat_map(Store::state)
     }
 }

@@ -1,16 +1,17 @@
 //! What a cluster keeps of the mesh's trust: the roots in a Secret, which every replica follows and signs by; and what the
 //! leader writes: that Secret, a ConfigMap with the trusted roots in each meshed namespace and, where the API server has such,
-//! a ClusterTrustBundle with them, the webhook's `caBundle`.
+//! a ClusterTrustBundle with them, the `caBundle` by which the API server trusts our webhooks.
 //!
 //! ```text
 //! Secret smidge-root ─watch→ Roots ─→ Authority (signs), the loop (trust bundle)
 //!        ▲                     │ leader: rotate, advance          ┌─→ ConfigMaps, ClusterTrustBundle smidge-trust
-//!        └─────────────────────┴──────────────────────────────────┴─→ caBundle of smidge-injector
+//!        └─────────────────────┴──────────────────────────────────┴─→ caBundle of smidge-injector and of the CRDs
 //! ```
 //! Everything is looked at again after each change of any of it, and every second: what somebody has edited is put right.
 
 mod ca_bundle;
 mod cluster_bundle;
+mod conversions;
 mod maps;
 mod mirror;
 mod root_secret;
@@ -68,6 +69,8 @@ pub(crate) struct Surroundings {
     pub(crate) times: Times,
     /// Told whether there is a ClusterTrustBundle that new pods can have the roots from.
     pub(crate) has_cluster_bundle: watch::Sender<bool>,
+    /// Told of which kinds objects may be stored in an older version.
+    pub(crate) unmigrated: watch::Sender<Vec<String>>,
     /// Told how far a rotation is.
     pub(crate) rotation: watch::Sender<Phase>,
 }
@@ -87,7 +90,7 @@ pub(crate) async fn keep(surroundings: Surroundings) {
             _ = look.tick() => {}
         }
         custody.follow().await;
-        custody.tell_cluster_bundle();
+        custody.tell_seen();
         if custody.with.leadership.borrow().is_own() {
             custody.lead().await;
         }
@@ -144,9 +147,15 @@ impl Custody {
         }
     }
 
-    fn tell_cluster_bundle(&self) {
+    fn tell_seen(&self) {
         let is_there = cluster_bundle::is_there(&self.mirrors);
         self.with.has_cluster_bundle.send_if_modified(|told| std::mem::replace(told, is_there) != is_there);
+        let unmigrated = conversions::unmigrated(&self.mirrors);
+        self.with.unmigrated.send_if_modified(|told| {
+            let is_news = *told != unmigrated;
+            *told = unmigrated;
+            is_news
+        });
     }
 
     /// What only the leader does. What fails is tried again with the next look.
@@ -173,6 +182,10 @@ impl Custody {
         for configuration in ca_bundle::wrong(&self.mirrors, &bundle) {
             let done = ca_bundle::write(&self.with.client, &configuration, &bundle).await;
             self.note("the webhook's caBundle", done);
+        }
+        for name in conversions::wrong(&self.mirrors, &bundle) {
+            let done = conversions::write(&self.with.client, &name, &bundle).await;
+            self.note(&format!("the caBundle of CustomResourceDefinition {name}"), done);
         }
     }
 
@@ -238,11 +251,13 @@ impl Custody {
         let cluster = cluster.then(|| format!("ClusterTrustBundle {}", cluster_bundle::NAME));
         let webhook =
             (!ca_bundle::wrong(&self.mirrors, &bundle).is_empty()).then(|| "the webhook's caBundle".to_owned());
+        let conversions = conversions::wrong(&self.mirrors, &bundle).into_iter();
+        let conversions = conversions.map(|name| format!("the caBundle of CustomResourceDefinition {name}"));
         let is_acknowledged = *self.with.acknowledged.borrow() == bundle;
         Missing {
             untrusting: (!is_acknowledged).then(|| self.with.numbers.borrow().untrusting),
             unsigned: self.with.identities.signed_by_others(&self.with.authority.signer().borrow()),
-            unwritten: maps.chain(cluster).chain(webhook).collect(),
+            unwritten: maps.chain(cluster).chain(webhook).chain(conversions).collect(),
         }
     }
 

@@ -9,20 +9,26 @@ pub struct Counters {
     pub(super) injected: AtomicU64,
     pub(super) refused: AtomicU64,
     pub(super) failed: AtomicU64,
+    pub(super) converted: AtomicU64,
 }
 
 impl Counters {
     /// Name, meaning and value of each.
-    pub fn read(&self) -> [(&'static str, &'static str, u64); 4] {
+    pub fn read(&self) -> [(&'static str, &'static str, u64); 5] {
         [
             ("admissions", "Pods that were judged.", self.admissions.load(Relaxed)),
             ("injected", "Pods that were patched.", self.injected.load(Relaxed)),
             ("refused", "Pods that were refused, for what they are.", self.refused.load(Relaxed)),
             ("failed", "Requests that could not be judged.", self.failed.load(Relaxed)),
+            ("converted", "Objects that were converted into another version.", self.converted.load(Relaxed)),
         ]
     }
 
     pub(super) fn count(counter: &AtomicU64) {
-        counter.fetch_add(1, Relaxed);
+        Self::add(counter, 1);
+    }
+
+    pub(super) fn add(counter: &AtomicU64, number: usize) {
+        counter.fetch_add(number as u64, Relaxed);
     }
 }

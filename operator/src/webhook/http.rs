@@ -13,17 +13,19 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto::Builder,
 };
+use smidge_crds::CONVERT;
 use tokio::time::timeout;
 
 use super::{
     Counters, Webhook,
     answer::{answer, comes_early},
+    convert::convert,
     guests::Guest,
 };
 use crate::tls;
 
-/// The path of admissions.
-const PATH: &str = "/inject";
+/// What there is, for who asks for something else.
+const PATHS: &str = "there are POST /inject and POST /convert";
 /// How long a request may be, in bytes: the API server takes no object of more than 3 MiB.
 const BODY: usize = 4 << 20;
 /// How long it may take to arrive: the API server has it ready.
@@ -58,14 +60,31 @@ pub(super) fn connection(
     server.serve_connection(TokioIo::new(connection), service).into_owned()
 }
 
+/// What is asked.
+#[derive(Clone, Copy)]
+enum Question {
+    /// How a pod joins.
+    Inject,
+    /// Objects in another version.
+    Convert,
+}
+
+impl Question {
+    fn at(path: &str) -> Option<Self> {
+        match path {
+            "/inject" => Some(Self::Inject),
+            CONVERT => Some(Self::Convert),
+            _ => None,
+        }
+    }
+}
+
 async fn respond(request: Request<Incoming>, webhook: &Webhook, guest: &Guest) -> Response<Full<Bytes>> {
-    if request.uri().path() != PATH {
-        return text(StatusCode::NOT_FOUND, "there is POST /inject");
-    }
+    let Some(question) = Question::at(request.uri().path()) else { return text(StatusCode::NOT_FOUND, PATHS) };
     if request.method() != Method::POST {
-        return text(StatusCode::METHOD_NOT_ALLOWED, "there is POST /inject");
+        return text(StatusCode::METHOD_NOT_ALLOWED, PATHS);
     }
-    let response = match timeout(ARRIVAL, admit(request, webhook, guest)).await {
+    let response = match timeout(ARRIVAL, consider(question, request, webhook, guest)).await {
         Ok(Ok(response)) => return response,
         Ok(Err(refused)) => refused,
         Err(_) => text(StatusCode::REQUEST_TIMEOUT, "the request took too long"),
@@ -74,7 +93,8 @@ async fn respond(request: Request<Incoming>, webhook: &Webhook, guest: &Guest) -
     response
 }
 
-async fn admit(
+async fn consider(
+    question: Question,
     request: Request<Incoming>,
     webhook: &Webhook,
     guest: &Guest,
@@ -83,13 +103,28 @@ async fn admit(
     let _place = guest.bodies().acquire_owned().await.map_err(busy)?;
     let body = Limited::new(request.into_body(), BODY).collect().await;
     let body = body.map_err(|error| text(StatusCode::PAYLOAD_TOO_LARGE, &error.to_string()))?.to_bytes();
-    // A watch tells of a namespace a moment after the API server has it: who creates one with a pod in it is not refused.
-    let _ = timeout(EARLY, known(webhook, &body)).await;
-    let review = answer(webhook, &body).map_err(|error| text(StatusCode::BAD_REQUEST, &error.to_string()))?;
-    let json = serde_json::to_vec(&review).map_err(|error| text(StatusCode::BAD_REQUEST, &error.to_string()))?;
+    let answered = match question {
+        Question::Inject => admit(webhook, &body).await,
+        Question::Convert => converted(webhook, &body),
+    };
+    let json = answered.map_err(|error| text(StatusCode::BAD_REQUEST, &error.to_string()))?;
     let mut response = Response::new(Full::from(json));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)
+}
+
+type Answered = Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>>;
+
+async fn admit(webhook: &Webhook, review: &[u8]) -> Answered {
+    // A watch tells of a namespace a moment after the API server has it: who creates one with a pod in it is not refused.
+    let _ = timeout(EARLY, known(webhook, review)).await;
+    Ok(serde_json::to_vec(&answer(webhook, review)?)?)
+}
+
+fn converted(webhook: &Webhook, review: &[u8]) -> Answered {
+    let converted = convert(review)?;
+    Counters::add(&webhook.counters.converted, converted.objects);
+    Ok(converted.answer.into())
 }
 
 /// Waits until the namespace of a review is known to be labelled.

@@ -1,11 +1,17 @@
-//! The admission webhook: an AdmissionReview with a Pod in over HTTPS, the injector's verdict out.
+//! The webhooks: what the API server asks over HTTPS, each question by its path.
 //!
+//! ```text
+//! POST /inject   AdmissionReview with a Pod ──→ the injector's verdict
+//! POST /convert  ConversionReview ──→ the same objects in another version
+//! ```
 //! Anybody in the cluster may connect: what they send is bounded, and one address cannot take all places.
 
 mod answer;
+mod convert;
 mod counters;
 mod guests;
 mod http;
+mod json;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -23,7 +29,11 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::server::Connected;
 
 use self::guests::Guests;
-pub use self::{answer::answer, counters::Counters};
+pub use self::{
+    answer::answer,
+    convert::{Converted, NoReview, convert},
+    counters::Counters,
+};
 use crate::tls;
 
 /// How long what is under way may take after the shutdown.
@@ -48,7 +58,7 @@ pub struct Webhook {
 /// What it speaks, for ALPN: the API server takes the first.
 pub const PROTOCOLS: [&str; 2] = ["h2", "http/1.1"];
 
-/// Answers `POST /inject` until `shutdown`, then ends what is under way.
+/// Answers until `shutdown`, then ends what is under way.
 pub async fn serve(listener: TcpListener, tls: Arc<ServerConfig>, webhook: Webhook, shutdown: CancellationToken) {
     let mut connections = Box::pin(tls::incoming(listener, tls));
     let (guests, graceful) = (Guests::default(), GracefulShutdown::new());

@@ -202,6 +202,8 @@ async fn what_is_no_review_of_a_pod_gets_an_answer_and_changes_nothing() {
         ("/inject", "[".repeat(100_000).into(), StatusCode::BAD_REQUEST),
         ("/inject", vec![b' '; 5 << 20].into(), StatusCode::PAYLOAD_TOO_LARGE),
         ("/other", Bytes::new(), StatusCode::NOT_FOUND),
+        ("/convert", Bytes::from_static(b"{\"kind\": \"ConversionReview\"}"), StatusCode::BAD_REQUEST),
+        ("/convert", vec![b' '; 5 << 20].into(), StatusCode::PAYLOAD_TOO_LARGE),
     ] {
         assert_eq!(send(&mut client, path, body).await.0, expected);
     }
@@ -212,8 +214,24 @@ async fn what_is_no_review_of_a_pod_gets_an_answer_and_changes_nothing() {
     let mut deleted = review("shop", Value::Null);
     deleted["request"]["operation"] = "DELETE".into();
     assert_eq!(judge(&mut client, &deleted).await["allowed"], true);
-    assert_eq!(world.counted("failed"), 6);
+    assert_eq!(world.counted("failed"), 8);
     judge(&mut client, &review("shop", plain())).await;
+}
+
+#[tokio::test]
+async fn objects_are_converted_on_the_same_connection() {
+    let world = World::new().await;
+    let mut client = world.connect().await;
+    judge(&mut client, &review("shop", plain())).await;
+    let group =
+        |version| json!({"apiVersion": version, "kind": "HTTPRouteGroup", "metadata": {"name": "a"}, "spec": {}});
+    let objects = ["specs.smi-spec.io/v1alpha3", "specs.smi-spec.io/v1alpha4"].map(group);
+    let asked = json!({"uid": "1", "desiredAPIVersion": "specs.smi-spec.io/v1alpha4", "objects": objects});
+    let (status, body) = send(&mut client, "/convert", json!({"request": asked}).to_string().into()).await;
+    assert_eq!(status, StatusCode::OK, "{body:?}");
+    let answer: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(answer["response"]["convertedObjects"], json!([objects[1], objects[1]]));
+    assert_eq!(world.counted("converted"), 2);
 }
 
 #[tokio::test]
