@@ -3,6 +3,8 @@
 mod ask;
 mod install;
 mod manifests;
+#[cfg(test)]
+mod page;
 mod plane;
 
 use std::{

@@ -36,9 +36,9 @@ pub(crate) fn run(args: &Authz) -> anyhow::Result<ExitCode> {
 
 /// A sentence for all ports that say the same, and the notes.
 fn text(answer: &Answer) -> String {
-    let mut alike: BTreeMap<OnPort, Vec<String>> = BTreeMap::new();
+    let mut alike: BTreeMap<OnPort, Vec<Option<String>>> = BTreeMap::new();
     for port in &answer.ports {
-        let number = port.port.map_or("that no Service names".to_owned(), |port| port.to_string());
+        let number = port.port.map(|port| port.to_string());
         alike.entry(OnPort { port: None, ..port.clone() }).or_default().push(number);
     }
     let mut alike: Vec<_> = alike.into_iter().collect();
@@ -47,16 +47,21 @@ fn text(answer: &Answer) -> String {
     sentences.chain(answer.notes.iter().map(|note| format!("note: {note}\n"))).collect()
 }
 
-fn sentence(answer: &Answer, port: &OnPort, numbers: &[String]) -> String {
+fn sentence(answer: &Answer, port: &OnPort, numbers: &[Option<String>]) -> String {
     let may = if port.allowed { "may" } else { "may not" };
     let what = match &answer.request {
         _ if port.protocol == smidge_mesh::Protocol::Tcp => "open TCP connections to".to_owned(),
         Some(request) => format!("{request} at"),
         None => "call".to_owned(),
     };
-    let many = if numbers.len() == 1 { "port" } else { "ports" };
+    let known: Vec<&str> = numbers.iter().flatten().map(String::as_str).collect();
+    let ports = match known.as_slice() {
+        [] => "a port that no Service names".to_owned(),
+        [one] => format!("port {one}"),
+        several => format!("ports {}", several.join(", ")),
+    };
     let protocol = format!("{:?}", port.protocol).to_lowercase();
-    let call = format!("{} {may} {what} {} on {many} {} ({protocol})", answer.from, answer.to, numbers.join(", "));
+    let call = format!("{} {may} {what} {} on {ports} ({protocol})", answer.from, answer.to);
     let missing = port.missing.join("; ");
     match port.verdict {
         "permitted" => format!("{}: {call}, by {}\n", painted(GOOD, "allowed"), by(&port.by, answer.request.is_none())),

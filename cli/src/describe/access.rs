@@ -94,7 +94,7 @@ pub(super) fn callers(snapshot: &Snapshot, account: &ServiceAccountName) -> Opti
     let of_target = |target: &TargetFacts| {
         Some(format!("{}: {}", listed(target.sources.iter().map(shown)), in_short(snapshot, target)?))
     };
-    let permitted = targets_to(snapshot, account).filter_map(of_target);
+    let permitted: Vec<String> = targets_to(snapshot, account).filter_map(of_target).collect();
     let inbounds = inbounds(snapshot, account);
     let ingress: BTreeSet<String> = inbounds
         .iter()
@@ -102,8 +102,9 @@ pub(super) fn callers(snapshot: &Snapshot, account: &ServiceAccountName) -> Opti
         .map(|grant| format!("callers outside the mesh on port {}: IngressBackend/{}", grant.port, grant.name))
         .collect();
     let modes: BTreeSet<Mode> = inbounds.iter().map(|inbound| inbound.key.mode).collect();
-    let others = modes.into_iter().map(|mode| format!("anybody else: {}", fate(mode)));
-    Said::of("who may call it", permitted.chain(ingress).chain(others))
+    let others = if permitted.is_empty() && ingress.is_empty() { "anybody" } else { "anybody else" };
+    let others = modes.into_iter().map(|mode| format!("{others}: {}", fate(mode)));
+    Said::of("who may call it", permitted.into_iter().chain(ingress).chain(others))
 }
 
 /// What comes of a call that nothing permits.

@@ -20,7 +20,12 @@ pub(super) fn tell(snapshot: &Snapshot, facts: &ServiceFacts) -> Vec<Said> {
     let name = facts.name();
     let accounts: BTreeSet<ServiceAccountName> = own_pods(snapshot, facts).iter().map(|pod| pod.account()).collect();
     let behind = accounts.iter().map(|account| format!("{} ({})", shown(account), counted_pods(snapshot, account)));
-    let calls = accounts.iter().filter_map(|account| callers(snapshot, account)).flat_map(|said| said.sentences);
+    let calls = accounts.iter().filter_map(|account| Some((account, callers(snapshot, account)?)));
+    let is_one = accounts.len() == 1;
+    let calls = calls.flat_map(|(account, said)| {
+        let whom = if is_one { String::new() } else { format!("{} by ", shown(account)) };
+        said.sentences.into_iter().map(move |sentence| format!("{whom}{sentence}"))
+    });
     [
         Said::of("what it is", what(snapshot, facts)),
         Said::of("splits in its way", splits_of(snapshot, &name)),

@@ -7,7 +7,10 @@ use smidge_e2e::{
     world::{AppPod, PodOptions, SOON, end, last_line},
 };
 
-use crate::shop::Shop;
+use crate::{
+    foretold::{foretells, is_foretold},
+    shop::Shop,
+};
 
 #[tokio::test]
 async fn a_target_opens_its_routes_to_its_sources_until_it_is_withdrawn() -> Result<()> {
@@ -74,9 +77,11 @@ async fn a_target_opens_just_its_routes(shop: &Shop) -> Result<()> {
         (&["/metrics", "--method", "DELETE"], 200),
     ];
     for (arguments, status) in cases {
-        shop.expect(&shop.buyer, 80, arguments, *status).await?;
+        let answer = shop.expect(&shop.buyer, 80, arguments, *status).await?;
+        is_foretold(shop, &shop.buyer, arguments, &answer)?;
     }
-    shop.expect(&shop.thief, 80, &["/books"], 403).await?;
+    let answer = shop.expect(&shop.thief, 80, &["/books"], 403).await?;
+    is_foretold(shop, &shop.thief, &["/books"], &answer)?;
     let answer = shop.buyer.call(shop.service, 93, &["/echo.Echo/Echo", "--grpc"]).await?;
     ensure!(answer["grpc_status"] == "0" && answer["server"] == "store", "{answer}");
     Ok(())
@@ -103,6 +108,20 @@ async fn tricks_with_paths_open_nothing(shop: &Shop) -> Result<()> {
         let answer = shop.buyer.call(shop.service, 80, &[path]).await?;
         let refused = answer["status"] == 403 || answer["status"] == 400;
         ensure!(refused && answer["server"] == "", "{path} is answered with {answer}");
+        is_foretold(shop, &shop.buyer, &[path], &answer)?;
+    }
+    for path in [
+        "/%62ooks%20x%2562%7e%3b%zz",
+        "/Books",
+        "/books;x=1",
+        "/metrics/.",
+        "/a/..;x/metrics",
+        "/metrics/a|b{c}[d]",
+        "/buy/../books?x=%2f",
+        "/a%2e/books",
+        "//books//x//",
+    ] {
+        foretells(shop, &shop.buyer, &[path]).await?;
     }
     // A path that needs tidying and then is an open one arrives tidied.
     let answer = shop.expect(&shop.buyer, 80, &["//a/../metrics/./x"], 200).await?;

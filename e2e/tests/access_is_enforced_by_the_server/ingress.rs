@@ -26,7 +26,7 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-use crate::shop::Shop;
+use crate::{foretold::verdict_is, shop::Shop};
 
 /// More echoes than come while what is no longer served is drained (2 s here).
 const LONGER_THAN_A_DRAIN: u64 = 40;
@@ -83,6 +83,14 @@ async fn the_named_address_gets_in_on_its_ports_and_routes(shop: &Shop) -> Resul
     ensure!(!body.contains("spiffe://"), "who has no identity is told the server's: {body}");
     let greeted = shop.tcp(&shop.stranger, (shop.store_ip(), 9100), "").await?;
     ensure!(greeted["received"] == "220 store ready\r\n", "{greeted}");
+    for (call, verdict) in [
+        ((8080, Some("/open")), "permitted"),
+        ((8080, Some("/closed")), "forbidden"),
+        ((9100, None), "permitted"),
+        ((9000, None), "closed"),
+    ] {
+        verdict_is(shop, &shop.stranger, call, verdict)?;
+    }
     // A port that it does not name, and its other address.
     shop.expect_nothing(&shop.stranger, (shop.store_ip(), 9000), "hello").await?;
     shop.expect_nothing(&shop.stranger, (shop.store.pod.ips()[1], 9100), "").await

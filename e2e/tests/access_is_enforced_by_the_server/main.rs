@@ -1,5 +1,6 @@
 //! Access control on a real API server with real Envoys: who gets in, by which policy, and what the others get.
 
+mod foretold;
 mod http;
 mod ingress;
 mod modes;

@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 use smidge_e2e::{eventually, holds, world::SOON};
 
-use crate::shop::Shop;
+use crate::{foretold::verdict_is, shop::Shop};
 
 /// The counters of what enforcement would have refused.
 const SHADOW_DENIED: &str = "rbac.shadow_denied$";
@@ -23,6 +23,8 @@ async fn a_mode_lets_in_or_not_and_an_audit_tells_whom() -> Result<()> {
 
     an_audit_sees_every_request_of_open_connections(&shop).await?;
     everybody_gets_in(&shop).await?;
+    verdict_is(&shop, &shop.thief, (8080, Some("/")), "audited")?;
+    verdict_is(&shop, &shop.stranger, (9100, None), "audited")?;
     an_audit_counts_and_logs_what_would_be_refused(&shop).await?;
 
     shop.configure(json!({"mode": "allow"})).await?;

@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use serde_json::json;
 use smidge_e2e::{eventually, holds, world::SOON};
 
-use crate::shop::Shop;
+use crate::{foretold::verdict_is, shop::Shop};
 
 #[tokio::test]
 async fn a_target_opens_its_ports_and_the_others_receive_not_one_byte() -> Result<()> {
@@ -53,7 +53,11 @@ async fn a_tcp_route_opens_its_ports_for_any_protocol(shop: &Shop) -> Result<()>
     shop.expect(&shop.buyer, 92, &["/anything"], 200).await?;
     shop.expect(&shop.buyer, 80, &["/anything"], 403).await?;
     shop.expect_nothing(&shop.buyer, (shop.service, 91), "").await?;
-    shop.expect_nothing(&shop.thief, (shop.service, 90), "hello").await
+    shop.expect_nothing(&shop.thief, (shop.service, 90), "hello").await?;
+    verdict_is(shop, &shop.buyer, (9000, None), "permitted")?;
+    verdict_is(shop, &shop.buyer, (8080, Some("/anything")), "forbidden")?;
+    verdict_is(shop, &shop.buyer, (9100, None), "closed")?;
+    verdict_is(shop, &shop.thief, (9000, None), "closed")
 }
 
 async fn routes_alone_open_every_http_port(shop: &Shop) -> Result<()> {
