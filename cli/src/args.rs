@@ -6,6 +6,7 @@ mod manifests;
 #[cfg(test)]
 mod page;
 mod plane;
+pub(crate) mod reads;
 
 use std::{
     ffi::OsString,
@@ -17,7 +18,10 @@ use std::{
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::{authz, cluster, completion, crds, describe, lint, operator, rotate, run, translate, version};
+use crate::{
+    authz, bug_report, cluster, completion, crds, describe, diff, inject, lint, mode, operator, proxy, rotate, run,
+    status, translate, upgrade, version,
+};
 pub(crate) use ask::{Authz, Describe, Shape};
 pub(crate) use install::{Install, Rotate, RotateRoot, RotateStatus, Uninstall, Version};
 pub(crate) use manifests::{Findings, Form, Lint, Translate};
@@ -65,6 +69,11 @@ enum Command {
     Describe(Describe),
     /// Install the control plane on the cluster that kubectl would use
     Install(Install),
+    /// Install this version over the one that is there
+    ///
+    /// Images of the control plane that came from a registry of your own come from there again, with this version's tag; an Envoy of
+    /// your own stays, and so does the number of replicas. Running pods keep their sidecars. Fails where nothing is installed.
+    Upgrade(Install),
     /// Remove the control plane; CRDs and what users wrote stay
     Uninstall(Uninstall),
     /// Say whether the cluster is fit for the mesh, and whether the mesh on it works
@@ -72,6 +81,43 @@ enum Command {
     /// A line for each thing looked at: ✓ it is as it should be; ! it works, but not as one would expect, and why; ✗ it does not
     /// work, and what to do. Exit code 1 when there is a ✗.
     Check,
+    /// Put the sidecar into the pods and workload templates of manifests; prints all of their objects
+    ///
+    /// For clusters where no webhook may change pods. It is the webhook's own patch, with the Namespaces and the MeshConfig among the
+    /// files; a namespace that is not among them is taken to be in the mesh, and has to have its label smidge.dev/inject=enabled on
+    /// the cluster. An annotation keeps how to undo it. Exit code 1 when the mesh refuses a pod.
+    Inject(reads::Inject),
+    /// Take out of manifests what smidge inject has put in; exit code 1 when that was edited since
+    Uninject(reads::Uninject),
+    /// Change what happens to calls that nothing allows: audit, deny or allow
+    ///
+    /// Prints the mode before and after, and what that means. From allow to deny one goes by audit: its counters say who would be
+    /// refused.
+    Mode(reads::Mode),
+    /// Say how the control plane is and whether each proxy has what it should
+    ///
+    /// A line for each replica, and one for each proxy: synced; stale, which lacks the newest so far; rejected, which keeps the last
+    /// good form of what it has rejected (Envoy's words are below the table); not connected, whose pod is Ready and whom no
+    /// replica serves. BEHIND counts publications. Exit code 1 when one is rejected or not connected, or a replica does not answer.
+    Status(reads::Status),
+    /// Say what the Envoy of a pod has: clusters, routes, listeners, endpoints, secrets, its log
+    ///
+    /// Asked by a port-forward of the part of Envoy's admin interface that is for reading, so it takes the right to forward ports
+    /// of the pod (pods/portforward).
+    #[command(subcommand)]
+    Proxy(reads::Proxy),
+    /// Compare what the Envoy of a pod has with what the objects of the cluster say that it should have
+    ///
+    /// What it should have is compiled here, by the control plane's own engine, so it takes the right to list what the mesh consists
+    /// of. A proxy's own certificate is not compared, nor is the health of endpoints. Exit code 1 when something is missing, extra or
+    /// different.
+    Diff(reads::Of),
+    /// Gather what those who look for a fault ask for, in one archive
+    ///
+    /// Versions, findings of check, the control plane's objects and logs, SMI objects with their statuses, the state of all proxies,
+    /// and of those that are not in order what they have and say. Secrets and ConfigMaps are not read; keys, tokens, certificates,
+    /// values of environment variables and annotations of others are taken out.
+    BugReport(reads::BugReport),
     /// Replace what the mesh trusts, while it runs
     #[command(subcommand)]
     Rotate(Rotate),
@@ -113,9 +159,17 @@ impl Args {
             Command::Lint(lint) => lint::run(&lint),
             Command::Authz(authz) => authz::run(&authz),
             Command::Describe(describe) => describe::run(&describe),
-            Command::Install(install) => cluster::install_it(&install),
+            Command::Install(install) => cluster::install_it(&install, &install.options()),
+            Command::Upgrade(install) => upgrade::run(&install),
             Command::Uninstall(uninstall) => cluster::uninstall(&uninstall),
             Command::Check => cluster::check_it(),
+            Command::Inject(args) => inject::run(&args),
+            Command::Uninject(args) => inject::take_out(&args),
+            Command::Mode(args) => mode::run(&args),
+            Command::BugReport(args) => bug_report::run(&args),
+            Command::Diff(args) => diff::run(&args),
+            Command::Status(args) => status::run(&args),
+            Command::Proxy(args) => proxy::run(&args),
             Command::Rotate(Rotate::Root(args)) => rotate::root(&args),
             Command::Rotate(Rotate::Status(args)) => rotate::status(&args),
             Command::Crds => crds::run(),

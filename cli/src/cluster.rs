@@ -12,8 +12,8 @@ use smidge_operator::cluster::connect;
 
 use crate::args::{Install, Uninstall};
 
-pub(crate) fn install_it(args: &Install) -> anyhow::Result<ExitCode> {
-    let objects = objects(&args.options())?;
+pub(crate) fn install_it(args: &Install, options: &Options) -> anyhow::Result<ExitCode> {
+    let objects = objects(options)?;
     if args.dry_run {
         let mut out = std::io::stdout().lock();
         for object in &objects {

@@ -4,23 +4,33 @@
 
 mod args;
 mod authz;
+mod bug_report;
 mod cluster;
+mod columns;
 mod completion;
 mod crds;
 mod describe;
+mod diff;
+mod forward;
+mod inject;
 mod lint;
 mod logging;
+mod mode;
 mod operator;
+mod output;
 mod paint;
 mod pods;
+mod proxy;
 mod rotate;
 mod run;
 mod sarif;
 mod screen;
 mod seen;
 mod signals;
+mod status;
 mod status_file;
 mod translate;
+mod upgrade;
 mod version;
 
 use std::{io, process::ExitCode};

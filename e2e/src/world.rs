@@ -177,8 +177,13 @@ impl World {
 
     /// The metrics of a replica.
     pub async fn metrics_at(&self, port: u16) -> Result<String> {
+        self.answer_at(port, "/metrics").await
+    }
+
+    /// What a replica answers to a GET on the port of its metrics, with its head.
+    pub async fn answer_at(&self, port: u16, path: &str) -> Result<String> {
         let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
-        stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n").await?;
+        stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes()).await?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await?;
         Ok(answer)

@@ -8,6 +8,7 @@ mod redirect;
 mod resources;
 mod settings;
 mod trust;
+mod undo;
 
 pub use bootstrap::{Bootstrap, bootstrap};
 pub use inject::{Misspelt, Namespace, Outcome, Verdict, asks_to_join, bypass, inject, is_exempt, misspelt};
@@ -20,6 +21,7 @@ pub use trust::{
     CLUSTER_TRUST_BUNDLE, TOKEN, TOKEN_AUDIENCE, TOKEN_SECONDS, TRUST_BUNDLE, TRUST_CONFIG_MAP, TrustFrom, VOLUME,
     VOLUME_PATH, trust_files,
 };
+pub use undo::{UNDO, UndoError, patch_undoably, undo};
 
 /// Where the redirected outbound connections arrive.
 pub const OUTBOUND_PORT: u16 = 15001;

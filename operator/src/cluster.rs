@@ -47,7 +47,7 @@ pub struct Config {
     pub plane: PlaneConfig,
     /// How proxies are served by TLS; `None`: on the socket, by one replica, with a root of its own.
     pub secure: Option<Secure>,
-    /// Where `/metrics`, `/readyz` and `/livez` are served in plain HTTP; `None`: nowhere.
+    /// Where `/metrics`, `/proxies`, `/readyz` and `/livez` are served in plain HTTP; `None`: nowhere.
     pub metrics: Option<SocketAddr>,
 }
 
@@ -164,7 +164,8 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
     if let Some(listener) = metrics {
         let (numbers, server) = (plane.numbers.clone(), plane.hub.counters().clone());
         let (webhook, rotation, unmigrated) = (admissions.clone(), rotation.subscribe(), unmigrated.subscribe());
-        tasks.spawn(endpoint::serve(listener, Gauges { numbers, server, refusals, webhook, rotation, unmigrated }));
+        let gauges = Gauges { numbers, server, refusals, webhook, rotation, unmigrated };
+        tasks.spawn(endpoint::serve(listener, gauges, plane.messages.clone()));
     }
     let has_cluster_bundle = watch::Sender::new(false);
     if let Some(webhook) = config.secure.as_ref().and_then(Secure::own_webhook) {

@@ -22,6 +22,7 @@ use crate::{
     identity::{Issuer, Shared},
     message::{Message, Source},
     metrics::Numbers,
+    proxies::{Proxies, proxies},
     replicas::{Account, Outbox, Word},
     statuses::Statuses,
 };
@@ -196,6 +197,7 @@ impl Control {
                 Message::Leading(leads) => self.statuses.lead(leads, &self.engine),
                 Message::Replica(replica, word) => self.hear(&replica, word),
                 Message::Leader(sender) => self.begin_telling(sender),
+                Message::Asked(answer) => self.tell_proxies(&answer),
                 Message::Missing(kind, true) => {
                     self.missing.insert(kind);
                 }
@@ -230,6 +232,12 @@ impl Control {
                 None => self.shared.pods.remove(&proxy),
             }
         }
+    }
+
+    fn tell_proxies(&self, answer: &mpsc::Sender<Proxies>) {
+        let (acknowledgements, leads) = (self.statuses.acknowledgements(), self.statuses.leads());
+        // Who asked may have gone.
+        let _ = answer.try_send(proxies(acknowledgements, leads, self.hub.connected()));
     }
 
     fn gather(&mut self, event: Event) {

@@ -21,6 +21,7 @@ pub mod leader;
 mod message;
 mod metrics;
 mod plane;
+pub mod proxies;
 mod replicas;
 mod socket;
 pub mod standalone;

@@ -7,7 +7,10 @@ use smidge_crds::Status;
 use smidge_report::Replica;
 use tokio::sync::mpsc;
 
-use crate::replicas::{Account, Word};
+use crate::{
+    proxies::Proxies,
+    replicas::{Account, Word},
+};
 
 /// One thing that the loop has to know.
 #[derive(Clone, Debug)]
@@ -28,6 +31,8 @@ pub(crate) enum Message {
     Leader(mpsc::Sender<Account>),
     /// A write of a status came to its end.
     Written(ObjectRef, Outcome),
+    /// Somebody asks for the proxies of this replica.
+    Asked(mpsc::Sender<Proxies>),
 }
 
 /// Where objects come from: nothing is published before each has told all of it once.

@@ -6,7 +6,7 @@
 use std::sync::OnceLock;
 
 use prost::Message;
-use prost_reflect::{DescriptorPool, DynamicMessage};
+use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor};
 use serde_json::Value;
 use smidge_xds::Resource;
 
@@ -29,11 +29,22 @@ pub enum Error {
 /// # Errors
 /// When the resource is malformed or holds a message of unknown type.
 pub fn print(resource: &Resource) -> Result<Value, Error> {
-    let any = pool()?
-        .get_message_by_name("google.protobuf.Any")
-        .ok_or_else(|| Error::Descriptors("no google.protobuf.Any".to_owned()))?;
-    let message = DynamicMessage::decode(any, resource.body()?.encode_to_vec().as_slice())?;
+    let message = DynamicMessage::decode(any()?, resource.body()?.encode_to_vec().as_slice())?;
     Ok(serde_json::to_value(&message)?)
+}
+
+/// What others have printed, as [`print`] would have: proto-JSON may name fields as the protos do, and spell out defaults. The
+/// message's type is in `@type`.
+///
+/// # Errors
+/// When it is no message, or holds one of unknown type.
+pub fn canonical(printed: &Value) -> Result<Value, Error> {
+    Ok(serde_json::to_value(&DynamicMessage::deserialize(any()?, printed)?)?)
+}
+
+fn any() -> Result<MessageDescriptor, Error> {
+    let any = pool()?.get_message_by_name("google.protobuf.Any");
+    any.ok_or_else(|| Error::Descriptors("no google.protobuf.Any".to_owned()))
 }
 
 fn pool() -> Result<&'static DescriptorPool, Error> {
@@ -58,5 +69,16 @@ mod tests {
         let resource = Resource::new(TypeUrl::Endpoints, "shop/cart/80/http", &message);
         let expected = json!({"@type": TypeUrl::Endpoints.as_str(), "clusterName": "shop/cart/80/http"});
         assert_eq!(print(&resource).unwrap(), expected);
+    }
+
+    #[test]
+    fn what_envoy_prints_is_read_as_what_we_print() {
+        let message = ClusterLoadAssignment { cluster_name: "shop/cart/80/http".to_owned(), ..Default::default() };
+        let ours = print(&Resource::new(TypeUrl::Endpoints, "shop/cart/80/http", &message)).unwrap();
+        let envoys = json!({
+            "@type": TypeUrl::Endpoints.as_str(), "cluster_name": "shop/cart/80/http", "endpoints": [], "policy": null,
+        });
+        assert_eq!(canonical(&envoys).unwrap(), ours);
+        assert!(matches!(canonical(&json!({"@type": "type.googleapis.com/none"})), Err(Error::Unknown(_))));
     }
 }

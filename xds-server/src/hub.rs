@@ -1,9 +1,12 @@
 //! The protocol machine behind one lock, and whom to wake. The lock is held for microseconds: responses are encoded
 //! outside of it.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::SystemTime,
+};
 
-use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryRequest;
+use envoy_types::pb::envoy::{config::core::v3::Node, service::discovery::v3::DeltaDiscoveryRequest};
 use smidge_xds::{ProxyId, Resource, TypeUrl, Update};
 use tokio::{
     sync::{Notify, watch},
@@ -11,7 +14,7 @@ use tokio::{
 };
 
 use crate::{
-    Counters, Limits, Reported, Resolve,
+    Connected, Counters, Limits, Reported, Resolve,
     body::Chunks,
     connection::Line,
     protocol::{Ended, Machine, Next, StreamId, TICKS, Wanted},
@@ -34,11 +37,12 @@ struct State {
     tasks: Vec<StreamTask>,
 }
 
-/// How a stream's task is reached.
+/// How a stream's task is reached, and how it began.
 #[derive(Default)]
 struct StreamTask {
     waker: Arc<Notify>,
     line: Arc<Line>,
+    began: Option<Connected>,
 }
 
 impl Hub {
@@ -104,9 +108,19 @@ impl Hub {
         let _ = self.published.subscribe().wait_for(|published| *published).await;
     }
 
-    pub(crate) fn open(self: &Arc<Self>, proxy: &ProxyId, line: Arc<Line>) -> Result<OpenStream, Ended> {
+    /// The proxies that have a stream. Goes through all of them: for somebody who asks, not for each turn of a loop.
+    pub fn connected(&self) -> Vec<(ProxyId, Connected)> {
+        let state = self.lock();
+        let began = |(proxy, stream): (&ProxyId, StreamId)| {
+            Some((proxy.clone(), state.tasks.get(stream as usize)?.began.clone()?))
+        };
+        state.machine.connected().filter_map(began).collect()
+    }
+
+    pub(crate) fn open(self: &Arc<Self>, proxy: &ProxyId, node: &Node, line: Arc<Line>) -> Result<OpenStream, Ended> {
         let waker = Arc::new(Notify::new());
-        let task = StreamTask { waker: waker.clone(), line };
+        let began = Some(Connected::now(node, SystemTime::now()));
+        let task = StreamTask { waker: waker.clone(), line, began };
         let id = self.change_with(|state| {
             let id = state.machine.open(proxy)?;
             state.tasks.resize_with(state.tasks.len().max(id as usize + 1), StreamTask::default);

@@ -20,6 +20,7 @@
 //! [`xds::ProxyId`], a resource opaque bytes with a name. State-of-the-world ADS and on-demand discovery are not in it.
 
 mod body;
+mod connected;
 mod connection;
 mod counters;
 #[cfg(any(test, feature = "exercise"))]
@@ -34,6 +35,7 @@ mod resolve;
 mod serve;
 mod session;
 
+pub use connected::Connected;
 pub use counters::Counters;
 pub use hub::Hub;
 pub use identify::{Admitted, Identify, NodeId, Peer};

@@ -105,7 +105,7 @@ impl Ads {
             () = self.hub.wait_for_first() => {}
             () = self.shutdown.cancelled() => return Err(Status::unavailable("the server shuts down")),
         }
-        let stream = self.hub.open(&proxy, line).map_err(status)?;
+        let stream = self.hub.open(&proxy, node, line).map_err(status)?;
         let pace = Pace::new(self.hub.limits());
         let drained = drained(&self.shutdown, self.hub.limits().drain, stream.id());
         let (hub, own) = (self.hub, StreamMap::new());

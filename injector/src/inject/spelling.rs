@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use smidge_crds::smidge::{MODE, MTLS};
 
 use super::PROBES;
-use crate::INJECT;
+use crate::{INJECT, UNDO};
 
 /// What all of our keys begin with.
 const PREFIX: &str = "smidge.dev/";
@@ -68,7 +68,8 @@ fn shown(key: &str) -> String {
 
 fn meaningless(place: Place, key: &str) -> Option<String> {
     let name = key.strip_prefix(PREFIX)?;
-    let is_known = key == INJECT || (place == Place::Annotation && (ANNOTATIONS.contains(&key) || key == PROBES));
+    let is_own = [PROBES, UNDO].contains(&key);
+    let is_known = key == INJECT || (place == Place::Annotation && (ANNOTATIONS.contains(&key) || is_own));
     let shown = shown(key);
     if is_known {
         None
@@ -148,7 +149,7 @@ mod tests {
     #[test]
     fn what_is_known_or_not_ours_is_not_told_and_the_rest_is_bounded() {
         let known =
-            [&[INJECT, PROBES, "example.com/smidge.dev/injekt", "prometheus.io/port"], &ANNOTATIONS[..]].concat();
+            [&[INJECT, PROBES, UNDO, "example.com/smidge.dev/injekt", "prometheus.io/port"], &ANNOTATIONS[..]].concat();
         assert_eq!(told(&[INJECT, "app", "smidge.devil/x"], &known), [""; 0]);
         let many: Vec<String> = (0..1000).map(|n| format!("smidge.dev/{n}{}", "é".repeat(300))).collect();
         let said = told(&[], &many.iter().map(String::as_str).collect::<Vec<_>>());

@@ -103,6 +103,11 @@ impl Statuses {
         self.leads = leads;
     }
 
+    /// Whether this replica writes.
+    pub(crate) fn leads(&self) -> bool {
+        self.leads
+    }
+
     /// How many Ready proxies have not acknowledged the trust bundle of this version, published in this epoch, as far as is
     /// known; `None`: all have, for certain.
     pub(crate) fn lacking(&self, (epoch, version): (Epoch, Version)) -> Option<u32> {

@@ -283,6 +283,11 @@ impl Machine {
         self.wake(stream);
     }
 
+    /// The proxies that have a stream, each with its newest.
+    pub fn connected(&self) -> impl Iterator<Item = (&ProxyId, StreamId)> {
+        self.proxies.iter().filter_map(|(proxy, known)| Some((proxy, *known.streams.last()?)))
+    }
+
     /// The streams that have something to do since the last call.
     pub fn woken(&mut self) -> Vec<StreamId> {
         std::mem::take(&mut self.woken)
