@@ -23,6 +23,16 @@ test-cluster: tools ## Run the tests under constant load on a one-node cluster: 
 	@cargo build --workspace --locked --quiet --bin smidge --bin testapp --bin bookstore --bin pause
 	@. $(TOOLS)/settings.sh; cargo test --workspace --locked --test cluster_under_load -- --nocapture $(ARGS)
 
+.PHONY: chaos
+chaos: tools ## Let everything befall the control plane that production does, under load, in full (ARGS=clock: one)
+	@cargo build --workspace --locked --quiet --bin smidge --bin testapp
+	@. $(TOOLS)/settings.sh; SMIDGE_CHAOS=full cargo test --workspace --locked --test chaos -- --nocapture $(ARGS)
+
+.PHONY: soak
+soak: tools ## Let pods come and go and objects change for an hour (SOAK_SECONDS=3600); what the operator holds must not grow
+	@cargo build --workspace --locked --quiet --bin smidge --bin testapp
+	@. $(TOOLS)/settings.sh; SOAK_SECONDS=$(or $(SOAK_SECONDS),3600) cargo test --workspace --locked --test chaos -- --nocapture soak
+
 .PHONY: bench
 bench: bench-tools ## Measure changes (ARGS="--clients 2000" for docs/benchmarks.md), sidecars (SIDECAR="--rounds 20"), admissions, signing
 	@cargo build --workspace --release --locked --quiet --bin smidge --bin smidge-bench \

@@ -6,12 +6,14 @@ use std::{
     time::Instant,
 };
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use futures::{StreamExt, TryStreamExt};
-use http::Request;
 use kube::Client;
 use serde_json::{Value, json};
-use smidge_e2e::objects::{self, PodObject, Port};
+use smidge_e2e::{
+    Rest,
+    objects::{self, PodObject, Port},
+};
 use smidge_xds::TypeUrl;
 
 /// The namespace of everything.
@@ -39,7 +41,7 @@ pub enum Change {
 /// Writes the objects.
 #[derive(Clone)]
 pub struct Cluster {
-    client: Client,
+    rest: Rest,
     services: usize,
 }
 
@@ -50,16 +52,16 @@ impl Cluster {
     /// # Errors
     /// When the API server refuses an object.
     pub async fn fill(client: Client, services: usize, clients: usize) -> Result<Self> {
-        let cluster = Self { client, services };
-        cluster.create("/api/v1/namespaces", &objects::namespace(NAMESPACE, &[])).await?;
+        let cluster = Self { rest: Rest::new(client), services };
+        cluster.rest.create("/api/v1/namespaces", &objects::namespace(NAMESPACE, &[])).await?;
         let each = |n| cluster.add_service(n);
         futures::stream::iter(0..services).map(each).buffer_unordered(CONCURRENT).try_collect::<()>().await?;
         let each = |n| cluster.add_pod(client_pod(n), "client".to_owned(), pod_address(services * ENDPOINTS + n));
         futures::stream::iter(0..clients).map(each).buffer_unordered(CONCURRENT).try_collect::<()>().await?;
         let routes = objects::tcp_route(NAMESPACE, "http", &[PORT.target]);
-        cluster.create("/apis/specs.smi-spec.io/v1alpha4/namespaces/bench/tcproutes", &routes).await?;
+        cluster.rest.create("/apis/specs.smi-spec.io/v1alpha4/namespaces/bench/tcproutes", &routes).await?;
         let access = objects::target(NAMESPACE, "access", &service_name(0), &["client"], &[("TCPRoute", "http")]);
-        cluster.create(TARGETS, &access).await?;
+        cluster.rest.create(TARGETS, &access).await?;
         Ok(cluster)
     }
 
@@ -85,7 +87,7 @@ impl Cluster {
                 (format!("{TARGETS}/access"), json!({"spec": {"sources": sources}}))
             }
         };
-        self.merge(&path, &patch).await?;
+        self.rest.merge(&path, &patch).await?;
         Ok(Instant::now())
     }
 
@@ -111,16 +113,18 @@ impl Cluster {
 
     async fn add_service(&self, n: usize) -> Result<()> {
         let name = service_name(n);
-        self.create("/api/v1/namespaces/bench/serviceaccounts", &objects::service_account(NAMESPACE, &name)).await?;
+        self.rest
+            .create("/api/v1/namespaces/bench/serviceaccounts", &objects::service_account(NAMESPACE, &name))
+            .await?;
         let mut service = objects::service(NAMESPACE, &name, &name, &[PORT], None);
         service["spec"]["ipFamilyPolicy"] = json!("SingleStack");
-        self.create("/api/v1/namespaces/bench/services", &service).await?;
+        self.rest.create("/api/v1/namespaces/bench/services", &service).await?;
         for index in 0..ENDPOINTS {
             self.add_pod(server_pod(n, index), name.clone(), pod_address(n * ENDPOINTS + index)).await?;
         }
-        self.create(SLICES, &slice(n, ENDPOINTS)).await?;
+        self.rest.create(SLICES, &slice(n, ENDPOINTS)).await?;
         if n.is_multiple_of(10) {
-            self.create(SPLITS, &self.split(n, 50)).await?;
+            self.rest.create(SPLITS, &self.split(n, 50)).await?;
         }
         Ok(())
     }
@@ -135,23 +139,7 @@ impl Cluster {
             meshed: true,
             ports: &[],
         };
-        self.create("/api/v1/namespaces/bench/pods", &pod.spec()).await?;
-        self.merge(&format!("/api/v1/namespaces/bench/pods/{name}/status"), &json!({"status": pod.status(true)})).await
-    }
-
-    async fn create(&self, path: &str, object: &Value) -> Result<()> {
-        let request = Request::post(path).header("content-type", "application/json");
-        self.send(request.body(serde_json::to_vec(object)?)?).await.with_context(|| format!("POST {path}: {object}"))
-    }
-
-    async fn merge(&self, path: &str, patch: &Value) -> Result<()> {
-        let request = Request::patch(path).header("content-type", "application/merge-patch+json");
-        self.send(request.body(serde_json::to_vec(patch)?)?).await.with_context(|| format!("PATCH {path}: {patch}"))
-    }
-
-    async fn send(&self, request: Request<Vec<u8>>) -> Result<()> {
-        self.client.request_text(request).await?;
-        Ok(())
+        self.rest.add_pod(&pod).await.map(drop)
     }
 }
 

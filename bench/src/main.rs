@@ -12,12 +12,14 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Parser, Subcommand};
 use smidge_bench::{
-    client::{Event, Load, scout},
     cluster::{Change, Cluster, NAMESPACE, client_pod, server_pod},
     operator::{Operator, Usage},
     sidecar,
 };
-use smidge_e2e::{ApiServer, eventually, holds};
+use smidge_e2e::{
+    ApiServer, eventually, holds,
+    proxies::{Event, Load, scout},
+};
 use tokio::{
     sync::mpsc,
     time::{MissedTickBehavior, interval, timeout},
@@ -155,14 +157,14 @@ struct Counted {
 impl Clients {
     /// Clients that expect what the pod of that name is served; none is connected yet.
     async fn new(operator: &Operator, pod: &str) -> Result<Self> {
-        let expected = scout(&operator.socket, &format!("{pod}.{NAMESPACE}")).await?;
+        let expected = scout(&operator.door(), &format!("{pod}.{NAMESPACE}"), None).await?;
         let (events, told) = mpsc::unbounded_channel();
         Ok(Self { load: Load::new(expected, events), told, count: 0 })
     }
 
     fn spawn(&mut self, operator: &Operator, pod: String) {
         self.count += 1;
-        self.load.spawn(&operator.socket, format!("{pod}.{NAMESPACE}"));
+        self.load.spawn(&operator.door(), format!("{pod}.{NAMESPACE}"), None);
     }
 
     /// Connects more clients and waits until they have everything.

@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use smidge_e2e::{ApiServer, Daemon, eventually};
+use smidge_e2e::{ApiServer, Daemon, eventually, proxies::Door};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream, UnixStream},
@@ -70,6 +70,11 @@ impl Operator {
         let status = self.daemon.stop()?;
         ensure!(status.success(), "the operator ended with {status}:\n{}", self.daemon.log_end());
         Ok(())
+    }
+
+    /// Where its proxies come in.
+    pub fn door(&self) -> Door {
+        Door::Socket(self.socket.clone())
     }
 
     /// What it has used and counted.

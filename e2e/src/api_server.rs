@@ -49,6 +49,7 @@ pub struct ApiServer {
 struct Own {
     api: Mutex<Option<Daemon>>,
     etcd: Mutex<Daemon>,
+    etcd_command: Command,
     command: Mutex<Command>,
     log: PathBuf,
     folder: TempDir,
@@ -79,13 +80,14 @@ impl ApiServer {
         let [etcd_port, peer_port, api_port] = [free_port()?, free_port()?, free_port()?];
         let url = format!("https://127.0.0.1:{api_port}");
         let pki = Pki::write(folder.path(), &url, &["localhost", "kubernetes", "127.0.0.1"])?;
-        let etcd = etcd_command(folder.path(), etcd_port, peer_port)?;
-        let etcd = Daemon::start("etcd", &etcd, &folder.path().join("etcd.log"))?;
+        let etcd_command = etcd_command(folder.path(), etcd_port, peer_port)?;
+        let etcd = Daemon::start("etcd", &etcd_command, &folder.path().join("etcd.log"))?;
         let command = api_command(&pki, etcd_port, api_port)?;
         let log = folder.path().join("apiserver.log");
         let own = Own {
             api: Mutex::new(Some(Daemon::start("kube-apiserver", &command, &log)?)),
             etcd: Mutex::new(etcd),
+            etcd_command,
             command: Mutex::new(command),
             log,
             folder,
@@ -135,6 +137,27 @@ impl ApiServer {
     pub async fn pause(&self) -> Result<()> {
         let api = self.own()?.api.lock().await;
         api.as_ref().context("the API server is stopped")?.signal(Signal::SIGSTOP)
+    }
+
+    /// Lets the store hang: the server still answers what it can by itself, with errors.
+    pub async fn pause_store(&self) -> Result<()> {
+        self.own()?.etcd.lock().await.signal(Signal::SIGSTOP)
+    }
+
+    /// Lets a hanging store go on.
+    pub async fn resume_store(&self) -> Result<()> {
+        self.own()?.etcd.lock().await.signal(Signal::SIGCONT)?;
+        self.ready().await
+    }
+
+    /// Ends the store with `SIGKILL` and starts it again with what it had written.
+    pub async fn restart_store(&self) -> Result<()> {
+        let own = self.own()?;
+        let mut etcd = own.etcd.lock().await;
+        etcd.kill()?;
+        *etcd = Daemon::start("etcd", &own.etcd_command, &own.folder.path().join("etcd.log"))?;
+        drop(etcd);
+        self.ready().await
     }
 
     /// The file with the key by which it signs tokens.

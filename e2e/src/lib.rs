@@ -6,12 +6,15 @@ use std::path::Path;
 
 mod api_server;
 mod daemon;
+pub mod faults;
 pub mod image;
 mod kubectl;
 pub mod load;
 pub mod node;
 pub mod objects;
 mod pki;
+pub mod proxies;
+mod rest;
 pub mod secure;
 mod tokens;
 mod wait;
@@ -20,9 +23,11 @@ pub mod world;
 
 pub use api_server::{ApiServer, TRUST_BUNDLES, free_port};
 pub use daemon::Daemon;
+pub use faults::{Fault, Faults};
 pub use kubectl::PortForward;
 pub use load::Load;
 pub use node::Node;
+pub use rest::Rest;
 pub use smidge_sandbox::Tool;
 pub use wait::{eventually, holds};
 

@@ -58,8 +58,21 @@ pub struct World {
     ports: [u16; 2],
     /// What the operator is started with beside the usual.
     arguments: Vec<String>,
+    /// How the operator is started from now on, where that is not as usual.
+    pub operators: Mutex<Operators>,
     folder: tempfile::TempDir,
     next: Mutex<u16>,
+}
+
+/// How operators are started.
+#[derive(Clone, Debug, Default)]
+pub struct Operators {
+    /// Which program; by default the one that is tested.
+    pub program: Option<PathBuf>,
+    /// Where it logs.
+    pub log: Option<PathBuf>,
+    /// What it finds in its environment beside the usual.
+    pub environment: Vec<(String, String)>,
 }
 
 /// A pod with the test's app in it.
@@ -106,13 +119,23 @@ impl World {
         let api = ApiServer::start().await?;
         api.install_crds().await?;
         let sandbox = Sandbox::new(namespace)?;
-        let (operator, next) = (Mutex::default(), Mutex::new(1));
+        let (operator, operators, next) = (Mutex::default(), Mutex::default(), Mutex::new(1));
         let folder = tempfile::Builder::new().prefix("smidge-world-").tempdir()?;
         let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
         let ports = [free_port()?, free_port()?];
         let secure = is_secure.then(|| Secure::new(&sandbox, vec![([127, 0, 0, 1], ports[0]).into()])).transpose()?;
-        let world =
-            Self { api, sandbox, namespace: namespace.to_owned(), operator, secure, ports, arguments, folder, next };
+        let world = Self {
+            api,
+            sandbox,
+            namespace: namespace.to_owned(),
+            operator,
+            secure,
+            ports,
+            arguments,
+            operators,
+            folder,
+            next,
+        };
         if is_secure {
             secure::account(&world.api, world.folder.path()).await?;
         }
@@ -123,7 +146,7 @@ impl World {
 
     /// Starts the operator, with the state that an earlier one left.
     pub async fn start_operator(&self) -> Result<()> {
-        *self.operator.lock().await = Some(self.operator_on("operator-0", self.ports)?);
+        *self.operator.lock().await = Some(self.operator_on("operator-0", self.ports).await?);
         Ok(())
     }
 
@@ -131,14 +154,15 @@ impl World {
     /// its metrics.
     pub async fn start_replica(&self, name: &str) -> Result<(Daemon, u16)> {
         let ports = [free_port()?, free_port()?];
-        let replica = self.operator_on(name, ports)?;
+        let replica = self.operator_on(name, ports).await?;
         let secure = self.secure.as_ref().context("only those that serve by TLS can be several")?;
         secure.prefer(([127, 0, 0, 1], ports[0]).into()).await;
         Ok((replica, ports[1]))
     }
 
-    fn operator_on(&self, name: &str, ports: [u16; 2]) -> Result<Daemon> {
-        let mut command = Program::new(beside_this_test("smidge")?);
+    async fn operator_on(&self, name: &str, ports: [u16; 2]) -> Result<Daemon> {
+        let Operators { program, log, environment } = self.operators.lock().await.clone();
+        let mut command = Program::new(program.map_or_else(|| beside_this_test("smidge"), Ok)?);
         command.arg("operator").args(&self.arguments);
         if self.secure.is_some() {
             let [xds, metrics] = ports.map(|port| format!("127.0.0.1:{port}"));
@@ -151,8 +175,23 @@ impl World {
         let account = self.folder.path().join("operator.kubeconfig");
         let kubeconfig = if self.secure.is_some() { &account } else { self.api.kubeconfig() };
         command.env("KUBECONFIG", kubeconfig).env("RUST_LOG", "info,smidge=debug");
-        let log = self.folder.path().join(if name == "operator-0" { "operator.log" } else { name });
+        command.envs(environment);
+        let log =
+            log.unwrap_or_else(|| self.folder.path().join(if name == "operator-0" { "operator.log" } else { name }));
         Daemon::start("smidge operator", &command, &log)
+    }
+
+    /// Operators that serve by TLS and are started from now on reach the API server by this URL.
+    pub fn reach_api_by(&self, url: &str) -> Result<()> {
+        let file = self.folder.path().join("operator.kubeconfig");
+        let mut kubeconfig: Value = serde_json::from_str(&std::fs::read_to_string(&file)?)?;
+        kubeconfig["clusters"][0]["cluster"] = serde_json::json!({"server": url});
+        Ok(std::fs::write(file, kubeconfig.to_string())?)
+    }
+
+    /// The operator's process id.
+    pub async fn operator_pid(&self) -> Result<u32> {
+        Ok(self.operator.lock().await.as_ref().context("the operator does not run")?.pid())
     }
 
     /// `kill -9` to the operator.
@@ -163,6 +202,18 @@ impl World {
     /// SIGTERM to the operator; returns once it has ended, and says how.
     pub async fn stop_operator(&self) -> Result<ExitStatus> {
         self.operator.lock().await.take().context("the operator does not run")?.stop()
+    }
+
+    /// Where an operator that serves by TLS lets proxies in.
+    pub fn xds_address(&self) -> std::net::SocketAddr {
+        ([127, 0, 0, 1], self.ports[0]).into()
+    }
+
+    /// One of the operator's metrics, where it serves by TLS, by its whole name.
+    pub async fn metric(&self, name: &str) -> Result<u64> {
+        let metrics = self.metrics().await?;
+        let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value.with_context(|| format!("no {name} in {metrics}"))?.parse().with_context(|| name.to_owned())
     }
 
     /// The operator's metrics, where it serves by TLS.

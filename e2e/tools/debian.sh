@@ -14,6 +14,7 @@ if [ "${1:-run}" = test ]; then
   need tcpdump tcpdump
   need openssl openssl
   need curl curl
+  need faketime faketime
   need runc runc
   need psql postgresql-client
   compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || has postgres || packages+=(postgresql)

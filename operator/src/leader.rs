@@ -14,7 +14,7 @@ use k8s_openapi::{
 use kube::{Api, Client, api::PostParams};
 use tokio::{
     sync::watch,
-    time::{Instant, sleep, timeout, timeout_at},
+    time::{Instant, error::Elapsed, sleep, timeout, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -65,6 +65,22 @@ impl Leadership {
     }
 }
 
+/// The Lease was not read or written.
+#[derive(Debug, thiserror::Error)]
+enum Unwritten {
+    /// The API server says so, or nobody does.
+    #[error(transparent)]
+    Api(#[from] kube::Error),
+    /// Nobody answered in time.
+    #[error("no answer within {REQUEST:?}")]
+    Late(#[from] Elapsed),
+}
+
+/// One request, each with a time of its own: of two in a row that take two seconds each, neither is late.
+async fn in_time<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T, Unwritten> {
+    Ok(timeout(REQUEST, request).await??)
+}
+
 /// A replica that wants to lead.
 pub struct Candidate {
     api: Api<Lease>,
@@ -73,6 +89,8 @@ pub struct Candidate {
     address: SocketAddr,
     /// What was last seen in the Lease, and when it was first seen so.
     seen: Option<(Option<String>, Instant)>,
+    /// The Lease as this one wrote it, if that was the last thing it did with it.
+    held: Option<Lease>,
     told: watch::Sender<Leadership>,
 }
 
@@ -96,7 +114,7 @@ impl Candidate {
     ) -> (Self, watch::Receiver<Leadership>) {
         let (told, leadership) = watch::channel(Leadership::default());
         let api = Api::namespaced(client, namespace);
-        (Self { api, name: name.to_owned(), address, seen: None, told }, leadership)
+        (Self { api, name: name.to_owned(), address, seen: None, held: None, told }, leadership)
     }
 
     /// Stands for leader until `shutdown`; then gives it up, so that another one leads at once.
@@ -134,21 +152,25 @@ impl Candidate {
 
     /// Reads the Lease, and writes it if that is right; whether it is ours now.
     async fn attempt(&mut self) -> bool {
-        match timeout(REQUEST, self.try_once()).await {
-            Ok(Ok(is_ours)) => is_ours,
+        match self.try_once().await {
+            Ok(is_ours) => is_ours,
             // Another one was faster.
-            Ok(Err(kube::Error::Api(status))) if status.code == 409 => false,
-            Ok(Err(error)) => {
+            Err(Unwritten::Api(kube::Error::Api(status))) if status.code == 409 => false,
+            Err(error) => {
                 tracing::debug!(error = &error as &dyn std::error::Error, "the Lease is out of reach");
                 false
             }
-            Err(_) => false,
         }
     }
 
-    async fn try_once(&mut self) -> Result<bool, kube::Error> {
-        let Some(lease) = self.api.get_opt(LEASE).await? else {
-            let created = self.api.create(&PostParams::default(), &self.lease(ObjectMeta::default(), None)).await?;
+    async fn try_once(&mut self) -> Result<bool, Unwritten> {
+        // One request: whether somebody else has written it meanwhile the API server says.
+        if let Some(held) = self.held.take() {
+            return self.write(held).await;
+        }
+        let Some(lease) = in_time(self.api.get_opt(LEASE)).await? else {
+            let wanted = self.lease(ObjectMeta::default(), None);
+            let created = in_time(self.api.create(&PostParams::default(), &wanted)).await?;
             self.note(&created);
             return Ok(true);
         };
@@ -158,13 +180,16 @@ impl Candidate {
                 self.tell(Leadership::Other { name, address: address_in(&lease) });
                 Ok(false)
             }
-            Step::Write => {
-                let wanted = self.lease(lease.metadata, lease.spec.as_ref());
-                let written = self.api.replace(LEASE, &PostParams::default(), &wanted).await?;
-                self.note(&written);
-                Ok(true)
-            }
+            Step::Write => self.write(lease).await,
         }
+    }
+
+    async fn write(&mut self, lease: Lease) -> Result<bool, Unwritten> {
+        let wanted = self.lease(lease.metadata, lease.spec.as_ref());
+        let written = in_time(self.api.replace(LEASE, &PostParams::default(), &wanted)).await?;
+        self.note(&written);
+        self.held = Some(written);
+        Ok(true)
     }
 
     /// Notes what stands in the Lease: each write of it is a sign of life.
@@ -203,15 +228,15 @@ impl Candidate {
 
     /// Only if it is still ours, as the version says.
     async fn release(&self) {
-        let released = timeout(REQUEST, async {
-            let Some(mut lease) = self.api.get_opt(LEASE).await? else { return Ok(()) };
+        let released = async {
+            let Some(mut lease) = in_time(self.api.get_opt(LEASE)).await? else { return Ok(()) };
             if let Some(spec) = lease.spec.as_mut().filter(|spec| spec.holder_identity.as_deref() == Some(&self.name)) {
                 spec.holder_identity = None;
-                self.api.replace(LEASE, &PostParams::default(), &lease).await?;
+                in_time(self.api.replace(LEASE, &PostParams::default(), &lease)).await?;
             }
-            Ok::<_, kube::Error>(())
-        });
-        if !matches!(released.await, Ok(Ok(()))) {
+            Ok::<_, Unwritten>(())
+        };
+        if released.await.is_err() {
             tracing::warn!("the Lease was not given back: another replica leads after {DURATION:?}");
         }
     }

@@ -60,6 +60,12 @@ pub(crate) fn render(of: &Gauges) -> String {
         "gauge",
         numbers.replicas,
     );
+    let tasks = (
+        "smidge_tasks".to_owned(),
+        "Tasks that are under way: a few for each proxy. What grows without them is a leak.",
+        "gauge",
+        tasks(),
+    );
     let served = of.server.read().into_iter().map(|row| match row {
         ("streams", help, value) => ("smidge_xds_streams".to_owned(), help, "gauge", value),
         row => total("smidge_xds_")(row),
@@ -67,11 +73,17 @@ pub(crate) fn render(of: &Gauges) -> String {
     let admitted = of.webhook.read().into_iter().map(total("smidge_webhook_"));
     let mut text = String::new();
     let rotation = rotation_rows(*of.rotation.borrow(), numbers.untrusting);
-    for (name, help, kind, value) in engine.chain([missing, replicas]).chain(rotation).chain(served).chain(admitted) {
+    for (name, help, kind, value) in
+        engine.chain([missing, replicas, tasks]).chain(rotation).chain(served).chain(admitted)
+    {
         // Writing to a String cannot fail.
         let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n");
     }
     text + &refused(&of.refusals)
+}
+
+fn tasks() -> u64 {
+    tokio::runtime::Handle::try_current().map_or(0, |runtime| runtime.metrics().num_alive_tasks() as u64)
 }
 
 /// How far a rotation of the root is.

@@ -27,7 +27,7 @@ use smidge_compiler::Event;
 use smidge_mesh::TrustBundle;
 use tokio::{
     sync::{mpsc, watch},
-    time::{Instant, MissedTickBehavior, interval},
+    time::{Instant, MissedTickBehavior, interval, timeout},
 };
 
 use crate::{
@@ -52,6 +52,9 @@ const FIELD_MANAGER: &str = "smidge";
 
 /// How often the leader looks again without being told to.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// How long what the leader writes may take in all: what is never answered must not hold up the next look.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What the custody needs to know and to tell.
 pub(crate) struct Surroundings {
@@ -91,8 +94,9 @@ pub(crate) async fn keep(surroundings: Surroundings) {
         }
         custody.follow().await;
         custody.tell_seen();
-        if custody.with.leadership.borrow().is_own() {
-            custody.lead().await;
+        let leads = custody.with.leadership.borrow().is_own();
+        if leads && timeout(PATIENCE, custody.lead()).await.is_err() {
+            tracing::warn!("no answer from the API server to what the leader writes; trying again");
         }
     }
 }

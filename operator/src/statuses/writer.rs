@@ -1,6 +1,6 @@
 //! Writes statuses to the API server, and tells what turned to False as Events.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -12,7 +12,7 @@ use kube_runtime::events::{Event, EventType, Recorder};
 use serde_json::json;
 use smidge_crds::Status;
 use smidge_report::{Announcement, announcements};
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::timeout};
 use tokio_stream::wrappers::UnboundedReceiverStream;
 
 use super::{Order, Write};
@@ -26,6 +26,9 @@ const FIELD_MANAGER: &str = "smidge";
 
 /// Writes that may be under way at a time; there is never more than one of an object.
 const CONCURRENT: usize = 16;
+
+/// How long one may take. Without an end, a few that are never answered would hold up all others.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The API server takes an Event's note of up to 1 KiB.
 const NOTE_LIMIT: usize = 1000;
@@ -57,14 +60,19 @@ struct Writer {
 impl Writer {
     async fn write(&self, write: &Write) -> Outcome {
         let Some(resource) = api_resource(write.object.kind) else { return Outcome::Obsolete };
-        match self.apply(write, &resource).await {
-            Ok(()) => {
+        match timeout(PATIENCE, self.apply(write, &resource)).await {
+            Ok(Ok(())) => {
                 for announcement in announcements(&write.observed.status, &write.status) {
-                    self.announce(write, &resource, announcement).await;
+                    // That one is lost is no reason to hold up what comes next.
+                    let _ = timeout(PATIENCE, self.announce(write, &resource, announcement)).await;
                 }
                 Outcome::Done(Arc::clone(&write.status))
             }
-            Err(error) => conclude(write, &error),
+            Ok(Err(error)) => conclude(write, &error),
+            Err(_) => {
+                tracing::warn!(object = %write.object, "no answer to a status that was written; trying again");
+                Outcome::Failed
+            }
         }
     }
 

@@ -12,7 +12,7 @@ mod missing;
 mod seen;
 mod trouble;
 
-use std::pin::pin;
+use std::{pin::pin, time::Duration};
 
 use futures::{
     StreamExt,
@@ -29,7 +29,7 @@ use kube::{
 use kube_runtime::{WatchStreamExt, watcher};
 use smidge_compiler::{Digest, Kind};
 use smidge_crds::{HTTPRouteGroup, IngressBackend, MeshConfig, TCPRoute, TrafficSplit, TrafficTarget, UDPRoute};
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 
 use crate::message::{Message, Source};
 pub(crate) use backoff::Backoff;
@@ -66,6 +66,9 @@ const KINDS: [Kind; 11] = [
     Kind::MeshConfig,
     Kind::IngressBackend,
 ];
+
+/// After so long without it a watch may again lose its place, and be none the worse for it.
+const FORGIVEN: Duration = Duration::from_secs(60);
 
 /// What has to have told everything before anything is published.
 pub(crate) fn sources() -> impl Iterator<Item = Source> {
@@ -123,7 +126,9 @@ where
     D::Raw: Resource + Clone + serde::de::DeserializeOwned + std::fmt::Debug + Send + 'static,
 {
     let events = watcher(api, watcher::Config::default());
-    let events = events.filter(|event| ready(!is_expired(event))).backoff(Backoff::default());
+    let mut forgotten = None;
+    let events = events.filter(move |event| ready(!(is_expired(event) && is_first(&mut forgotten))));
+    let events = events.backoff(Backoff::default());
     let (mut events, mut seen, mut trouble) = (pin!(events), Seen::<D>::new(kind), Trouble::new(kind, server.contact));
     while let Some(event) = events.next().await {
         let messages = match event {
@@ -154,6 +159,12 @@ async fn is_missing(client: &Client, kind: Kind, error: &watcher::Error) -> bool
         Some(resource) => missing::is_missing(client, &resource, error).await,
         None => false,
     }
+}
+
+/// Whether this is the first time for a while: a server that forgets again and again is asked for no list after the other.
+fn is_first(forgotten: &mut Option<Instant>) -> bool {
+    let before = forgotten.replace(Instant::now());
+    before.is_none_or(|before| before.elapsed() > FORGIVEN)
 }
 
 /// The server has forgotten the version that the watch stood at, as after its restart: no trouble, a new list follows,

@@ -19,7 +19,7 @@ pub struct Response {
 }
 
 /// Splits a `DeltaDiscoveryResponse` into its fields. `None`: it is none.
-pub fn response(message: Bytes) -> Option<Response> {
+pub(super) fn response(message: Bytes) -> Option<Response> {
     let mut response = Response::default();
     each_field(message, |field, bytes| match field {
         2 => response.resources.push(bytes),
@@ -31,7 +31,7 @@ pub fn response(message: Bytes) -> Option<Response> {
 }
 
 /// Name and version of an encoded `Resource`.
-pub fn name_and_version(resource: Bytes) -> Option<(Bytes, Bytes)> {
+pub(super) fn name_and_version(resource: Bytes) -> Option<(Bytes, Bytes)> {
     let (mut name, mut version) = (Bytes::new(), Bytes::new());
     each_field(resource, |field, bytes| match field {
         3 => name = bytes,
@@ -56,7 +56,7 @@ fn each_field(mut message: Bytes, mut take: impl FnMut(u32, Bytes)) -> Option<()
 }
 
 /// A request as a gRPC message.
-pub fn framed(request: &DeltaDiscoveryRequest) -> Bytes {
+pub(super) fn framed(request: &DeltaDiscoveryRequest) -> Bytes {
     let len = request.encoded_len();
     let mut frame = BytesMut::with_capacity(len + 5);
     frame.put_u8(0);
@@ -66,7 +66,7 @@ pub fn framed(request: &DeltaDiscoveryRequest) -> Bytes {
 }
 
 /// Takes the next whole gRPC message out of what has been received.
-pub fn take_message(received: &mut BytesMut) -> Option<Bytes> {
+pub(super) fn take_message(received: &mut BytesMut) -> Option<Bytes> {
     let len = u32::from_be_bytes(received.get(1..5)?.try_into().ok()?) as usize;
     if received.len() < len + 5 {
         return None;
