@@ -22,6 +22,36 @@ macro_rules! catalogue {
     (@ $condition:ident) => { Some(Condition::$condition) };
 }
 
+/// The errors that the object alone decides, whatever else there is: it can never work, so the API server is told to refuse it.
+pub const REFUSED: &[Code] = &[
+    ROOT_NOT_OWN,
+    BACKEND_NOT_OWN,
+    NO_BACKENDS,
+    NO_WEIGHT,
+    WEIGHT_OVERFLOW,
+    TOO_MANY_BACKENDS,
+    UNKNOWN_GROUP,
+    DESTINATION_NAMESPACE_MISMATCH,
+    DESTINATION_KIND,
+    SOURCE_KIND,
+    NO_SOURCES,
+    NO_RULES,
+    TOO_MANY_PARTS,
+    BAD_REGEX,
+    REGEX_TOO_LARGE,
+    BAD_HEADER,
+    DUPLICATE_MATCH,
+    TOO_MANY_MATCHES,
+    NO_MATCHES,
+    BAD_PORT,
+    BAD_TRUST_DOMAIN,
+    NOT_DEFAULT,
+    INGRESS_NO_BACKENDS,
+    INGRESS_NO_SOURCES,
+    BAD_SOURCE,
+    INGRESS_TOO_MANY_PARTS,
+];
+
 catalogue! {
     "SMI0101" ROOT_NOT_OWN Error Accepted "InvalidService":
         "`spec.service` names no Service of the split's own namespace, so the split is not in force."

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeSet, env, fmt::Write, fs, path::Path};
 
-use smidge_compiler::{Code, codes::CATALOGUE};
+use smidge_compiler::{
+    Code,
+    codes::{CATALOGUE, REFUSED},
+};
 
 const HEAD: &str = "# Diagnostics
 
@@ -12,6 +15,10 @@ Smidge tells the author of an object what is wrong with it: in the object's stat
 An **error** turns a condition to `False`, with the reason given here, where the object has a status: what is unfit counts as
 absent, access stays closed, a split falls back to its root service. A **warning** says that an object does less than its author
 may think; an **info** is worth knowing.
+
+An error marked **refused** is decided by the object alone: it can never work, so the API server refuses to store it, and `kubectl`
+shows the message. All other errors and warnings are shown by `kubectl` as warnings, and the object is stored. An object that was
+there before is never in the way of a change that leaves its `spec` alone, nor of its deletion: its status tells.
 ";
 
 const FAMILIES: &[(&str, &str)] = &[
@@ -66,7 +73,8 @@ fn page() -> String {
 
 fn row(code: &Code) -> String {
     let Code { id, reason, meaning, remedy, .. } = code;
-    let severity = format!("{:?}", code.severity).to_lowercase();
+    let refused = if REFUSED.contains(code) { ", refused" } else { "" };
+    let severity = format!("{:?}{refused}", code.severity).to_lowercase();
     let condition = code.condition.map_or("–".to_owned(), |condition| format!("`{condition:?}`"));
     format!("| {id} | {severity} | {condition} | `{reason}` | {meaning} | {remedy} |\n")
 }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use serde::Serialize;
-use smidge_compiler::{Diagnostic, ObjectRef, Reach, Snapshot, codes, compile, diagnose, manifest, reach};
+use smidge_compiler::{Diagnostic, ObjectRef, Reach, Severity, Snapshot, codes, compile, diagnose, manifest, reach};
 use smidge_mesh::{Mesh, ServiceAccountName, ServiceName};
 
 /// What is said of one object, and where it takes effect.
@@ -48,6 +48,25 @@ fn every_diagnostic_code_has_a_case() {
     let told: BTreeSet<_> = cases().iter().flat_map(|case| diagnostics(&snapshot(case))).map(|d| d.code.id).collect();
     let missing: Vec<_> = codes::CATALOGUE.iter().map(|code| code.id).filter(|id| !told.contains(id)).collect();
     assert!(missing.is_empty(), "codes without a case in testdata: {missing:?}");
+}
+
+/// What a digest says of an object it says whatever else there is; all else depends on other objects.
+#[test]
+fn refused_is_what_the_object_alone_decides() {
+    let mut wrong = BTreeSet::new();
+    for case in cases() {
+        let snapshot = snapshot(&case);
+        for told in diagnostics(&snapshot) {
+            let alone = snapshot.fact(&told.object).is_some_and(|fact| {
+                fact.problems().iter().any(|problem| problem.code == told.code) && fact.kind().has_status()
+            });
+            let is_refused = alone && told.code.severity == Severity::Error;
+            if is_refused != codes::REFUSED.contains(&told.code) {
+                wrong.insert(told.code.id);
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "errors of the object alone are in codes::REFUSED, and nothing else: {wrong:?}");
 }
 
 fn cases() -> Vec<PathBuf> {

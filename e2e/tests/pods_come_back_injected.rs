@@ -50,7 +50,8 @@ impl World {
         let url = format!("https://localhost:{}/inject", listener.local_addr()?.port());
         let namespaces = watch::Sender::new(NamespaceLabels::new());
         let settings = watch::Sender::new(Arc::new(Settings::default())).subscribe();
-        let webhook = Webhook { settings, namespaces: namespaces.subscribe(), counters: Arc::default() };
+        let snapshot = watch::Sender::default().subscribe();
+        let webhook = Webhook { settings, namespaces: namespaces.subscribe(), snapshot, counters: Arc::default() };
         let shutdown = CancellationToken::new();
         let tls = tls::server_config(Arc::new(serving), &PROTOCOLS)?;
         tokio::spawn(webhook::serve(listener, tls, webhook, shutdown.clone()));
@@ -64,7 +65,8 @@ impl World {
     /// The configuration that users install, with this webhook in place of the Service.
     async fn configure(&self, url: &str, certificate: &str) -> Result<()> {
         let text = fs::read_to_string(repository().join("manifests/webhook.yaml"))?;
-        let mut configuration: Value = serde_yaml::from_str(&text)?;
+        // The first of its documents.
+        let mut configuration: Value = serde_yaml::from_str(text.split("\n---\n").next().unwrap_or_default())?;
         let bundle = k8s_openapi::ByteString(certificate.as_bytes().to_vec());
         configuration["webhooks"][0]["clientConfig"] = json!({"url": url, "caBundle": bundle});
         self.api.apply(&configuration.to_string()).await?;

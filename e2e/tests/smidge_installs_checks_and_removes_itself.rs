@@ -76,6 +76,7 @@ async fn it_goes_and_says_what_stays(api: &ApiServer) -> Result<()> {
     let removed = told(&removed, 1)?;
     finds(&removed, "✓ deleted ConfigMap smidge-trust in joins")?;
     finds(&removed, "✓ deleted MutatingWebhookConfiguration smidge-injector")?;
+    finds(&removed, "✓ deleted ValidatingWebhookConfiguration smidge-validator")?;
     finds(&removed, "… waiting until Namespace smidge-system is gone (Terminating)")?;
     finds(&removed, "• kept CustomResourceDefinition trafficsplits.split.smi-spec.io")?;
 
@@ -161,6 +162,7 @@ async fn the_control_plane_is_missed(api: &ApiServer) -> Result<()> {
     finds(&after, "✗ the leader is nobody")?;
     finds(&after, "✓ all ")?;
     finds(&after, "✗ pods that join the mesh are injected: the webhook has no caBundle yet")?;
+    finds(&after, "! SMI objects that can never work are refused: webhook smidge-validator has no caBundle yet")?;
     finds(&after, "✗ every version of SMI can be read and written: traffictargets.access.smi-spec.io, ")?;
     finds(&after, "✗ namespace joins has the mesh's roots")?;
     finds(&after, "✗ pods may be injected in joins: pod-security.kubernetes.io/enforce=restricted refuses")

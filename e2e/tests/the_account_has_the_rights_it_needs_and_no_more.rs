@@ -186,6 +186,8 @@ async fn what_is_kept_is_edited(setting: &Setting) -> Result<()> {
     setting.until_asked("", "configmaps", "patch").await?;
     setting.until_asked("certificates.k8s.io", "clustertrustbundles", "patch").await?;
     setting.world.api.apply(include_str!("../../manifests/webhook.yaml")).await?;
+    setting.until_asked("apiextensions.k8s.io", "customresourcedefinitions", "patch").await?;
+    setting.until_asked("admissionregistration.k8s.io", "validatingwebhookconfigurations", "patch").await?;
     setting.until_asked("admissionregistration.k8s.io", "mutatingwebhookconfigurations", "patch").await
 }
 
@@ -209,7 +211,7 @@ async fn a_namespace_leaves(setting: &Setting) -> Result<()> {
 type Deed = (&'static str, &'static str, &'static str, &'static str, &'static str);
 
 /// What a stolen account is not worth.
-const FORBIDDEN: [Deed; 41] = [
+const FORBIDDEN: [Deed; 46] = [
     ("get", "", "secrets", "smidge-system", "other"),
     ("list", "", "secrets", "smidge-system", ""),
     ("list", "", "secrets", "", ""),
@@ -249,6 +251,11 @@ const FORBIDDEN: [Deed; 41] = [
     ("impersonate", "", "users", "", "admin"),
     ("patch", "admissionregistration.k8s.io", "mutatingwebhookconfigurations", "", "another"),
     ("create", "admissionregistration.k8s.io", "mutatingwebhookconfigurations", "", ""),
+    ("patch", "admissionregistration.k8s.io", "validatingwebhookconfigurations", "", "another"),
+    ("delete", "admissionregistration.k8s.io", "validatingwebhookconfigurations", "", "smidge-validator"),
+    ("patch", "apiextensions.k8s.io", "customresourcedefinitions", "", "another"),
+    ("create", "apiextensions.k8s.io", "customresourcedefinitions", "", ""),
+    ("delete", "apiextensions.k8s.io", "customresourcedefinitions", "", "trafficsplits.split.smi-spec.io"),
     ("approve", "certificates.k8s.io", "signers", "", "kubernetes.io/kube-apiserver-client"),
     ("*", "*", "*", "", ""),
 ];

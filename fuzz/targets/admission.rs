@@ -1,5 +1,5 @@
 //! Any bytes as an AdmissionReview, and any bytes as the pod in one: there is an answer or an error, the patch applies to
-//! the pod that was sent, and the pod that comes of it is left alone.
+//! the pod that was sent, and the pod that comes of it is left alone. The same bytes as a review of an SMI object have an answer too.
 #![no_main]
 
 use std::sync::{Arc, LazyLock};
@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock};
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
 use smidge_injector::Settings;
-use smidge_operator::webhook::{Labels, NamespaceLabels, Webhook, answer};
+use smidge_operator::webhook::{Labels, NamespaceLabels, Webhook, answer, mutate, validate};
 use tokio::sync::watch;
 
 static WEBHOOK: LazyLock<Webhook> = LazyLock::new(|| {
@@ -15,12 +15,14 @@ static WEBHOOK: LazyLock<Webhook> = LazyLock::new(|| {
     Webhook {
         settings: watch::Sender::new(Arc::new(Settings::default())).subscribe(),
         namespaces: watch::Sender::new(NamespaceLabels::from([("shop".to_owned(), labels)])).subscribe(),
+        snapshot: watch::Sender::default().subscribe(),
         counters: Arc::default(),
     }
 });
 
 fuzz_target!(|bytes: &[u8]| {
     let _ = answer(&WEBHOOK, bytes);
+    let (_, _) = (validate(None, bytes), mutate(bytes));
     let Ok(mut pod) = serde_json::from_slice::<Value>(bytes) else { return };
     if !(pod["metadata"].is_object() && pod["spec"].is_object()) {
         return;

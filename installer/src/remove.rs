@@ -21,6 +21,9 @@ use crate::{
     refused,
 };
 
+/// By these the API server asks the control plane.
+const WEBHOOKS: [&str; 2] = ["MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"];
+
 /// The label of what the control plane has written.
 const OURS: &str = "app.kubernetes.io/managed-by=smidge";
 
@@ -62,9 +65,9 @@ pub async fn remove(
     let deadline = Deadline { at: Instant::now() + how.patience, patience: how.patience };
     let mut kinds = Kinds::new(client.clone());
     let mut terminating = Vec::new();
-    // The webhook goes first: who is to answer it goes with the rest.
+    // The webhooks go first: who is to answer it goes with the rest.
     let (webhooks, rest): (Vec<_>, Vec<_>) =
-        objects.iter().rev().partition(|object| is_of_kind(object, "MutatingWebhookConfiguration"));
+        objects.iter().rev().partition(|object| WEBHOOKS.iter().any(|kind| is_of_kind(object, kind)));
     for object in webhooks.into_iter().chain(rest) {
         let shown = shown(object);
         if is_of_kind(object, "CustomResourceDefinition") && !how.with_crds {

@@ -73,8 +73,12 @@ async fn serve(told: mpsc::Sender<(SocketAddr, String)>) -> Result<(), Failed> {
     let labels = Labels::from([("smidge.dev/inject".to_owned(), "enabled".to_owned())]);
     let namespaces = watch::Sender::new(NamespaceLabels::from([("shop".to_owned(), labels)]));
     let settings = watch::Sender::new(Arc::new(Settings::default()));
-    let webhook =
-        Webhook { settings: settings.subscribe(), namespaces: namespaces.subscribe(), counters: Arc::default() };
+    let webhook = Webhook {
+        settings: settings.subscribe(),
+        namespaces: namespaces.subscribe(),
+        snapshot: watch::Sender::default().subscribe(),
+        counters: Arc::default(),
+    };
     let tls = tls::server_config(Arc::new(serving), &PROTOCOLS)?;
     webhook::serve(listener, tls, webhook, CancellationToken::new()).await;
     Ok(())

@@ -11,6 +11,7 @@ use kube::{
     Client, Config as ClientConfig,
     config::{KubeConfigOptions, KubeconfigError},
 };
+use smidge_compiler::Snapshot;
 use smidge_crds::WEBHOOK_SERVICE;
 use smidge_injector::{Settings, XDS_SERVICE};
 use smidge_report::Limits;
@@ -170,7 +171,9 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
     let has_cluster_bundle = watch::Sender::new(false);
     if let Some(webhook) = config.secure.as_ref().and_then(Secure::own_webhook) {
         let has_bundle = has_cluster_bundle.subscribe();
-        tasks.spawn(admit(webhook, &client, &shared, admissions, has_bundle, &shutdown).await?);
+        let snapshot = plane.snapshot.clone();
+        let asked = Asked { counters: admissions, has_bundle, snapshot };
+        tasks.spawn(admit(webhook, &client, &shared, asked, &shutdown).await?);
     }
     let candidacy = match &config.secure {
         Some(secure) => {
@@ -249,13 +252,19 @@ async fn meet(
     Ok((candidate, leadership))
 }
 
-/// Lets pods join: what comes back goes on for ever.
+/// What the webhooks know from elsewhere, and what they count.
+struct Asked {
+    counters: Arc<webhook::Counters>,
+    has_bundle: watch::Receiver<bool>,
+    snapshot: watch::Receiver<Option<Snapshot>>,
+}
+
+/// Answers the API server: what comes back goes on for ever.
 async fn admit(
     WebhookConfig { address, settings }: WebhookConfig,
     client: &Client,
     shared: &Shared,
-    counters: Arc<webhook::Counters>,
-    has_bundle: watch::Receiver<bool>,
+    Asked { counters, has_bundle, snapshot }: Asked,
     shutdown: &CancellationToken,
 ) -> Result<impl Future<Output = ()> + use<>, Error> {
     let listener = TcpListener::bind(address).await.map_err(|source| Error::Webhook { address, source })?;
@@ -263,7 +272,7 @@ async fn admit(
     let serving = Serving::keep(shared.authority.clone(), vec![name.clone()]);
     let told = Told { settings: watch::Sender::new(Arc::new(settings.clone())), namespaces: watch::Sender::default() };
     let (wanted, namespaces) = (told.settings.subscribe(), told.namespaces.subscribe());
-    let webhook = Webhook { settings: wanted, namespaces, counters };
+    let webhook = Webhook { settings: wanted, namespaces, snapshot, counters };
     let tls = tls::server_config(Arc::new(serving), &webhook::PROTOCOLS).map_err(PlaneError::from)?;
     tracing::info!(%address, name, "pods may join");
     let (followed, served) =

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use smidge_compiler::{Event, Kind, workload_key};
+use smidge_compiler::{Event, Kind, Snapshot, workload_key};
 use smidge_engine::{Engine, Expected, Step};
 use smidge_mesh::{PodName, TrustBundle};
 use smidge_report::{Acknowledgements, Replica, Subject};
@@ -48,6 +48,8 @@ pub(crate) struct Control {
     /// What is still to be told to the leader, where another one leads.
     outbox: Option<Outbox>,
     acknowledged: watch::Sender<TrustBundle>,
+    /// What others look at: a clone that shares all that has not changed.
+    snapshot: watch::Sender<Option<Snapshot>>,
     /// Sources that have not yet told everything; until then events are only gathered.
     awaited: BTreeSet<Source>,
     /// Kinds that the API server does not know: they count as listed.
@@ -91,6 +93,7 @@ impl Control {
             trusted: Default::default(),
             outbox: None,
             acknowledged: watch::Sender::default(),
+            snapshot: watch::Sender::default(),
             awaited,
             missing: BTreeSet::new(),
             reports_at: Instant::now(),
@@ -107,6 +110,11 @@ impl Control {
     /// The newest trust bundle that every Ready proxy has acknowledged, and each change of it.
     pub(crate) fn acknowledged(&self) -> watch::Receiver<TrustBundle> {
         self.acknowledged.subscribe()
+    }
+
+    /// All objects as they are known after each turn; `None`: not yet.
+    pub(crate) fn snapshot(&self) -> watch::Receiver<Option<Snapshot>> {
+        self.snapshot.subscribe()
     }
 
     /// Turns until `shutdown`, or until nobody can tell it anything any more.
@@ -211,6 +219,7 @@ impl Control {
             let pods = gathered.iter().filter_map(pod_of).collect::<BTreeSet<_>>();
             let before = self.engine.snapshot().trust_bundle().clone();
             let step = self.engine.apply(gathered);
+            self.snapshot.send_replace(Some(self.engine.snapshot().clone()));
             let bundle = self.engine.snapshot().trust_bundle();
             if *bundle != before {
                 self.trusted = (self.engine.epoch(), Version::of(bundle.0.as_bytes()));

@@ -4,6 +4,7 @@ use std::{convert::Infallible, path::PathBuf, sync::Arc, time::Duration};
 
 use futures::{Stream, StreamExt};
 use rustls::ServerConfig;
+use smidge_compiler::Snapshot;
 use smidge_mesh::TrustBundle;
 use smidge_report::Limits as StatusLimits;
 use smidge_xds_server::{Hub, Identify, Limits, NodeId, serve};
@@ -85,6 +86,8 @@ pub(crate) struct Plane {
     pub(crate) numbers: watch::Receiver<Numbers>,
     /// The newest trust bundle that every proxy has acknowledged.
     pub(crate) acknowledged: watch::Receiver<TrustBundle>,
+    /// All objects as the loop knows them; `None`: not yet.
+    pub(crate) snapshot: watch::Receiver<Option<Snapshot>>,
     control: JoinHandle<()>,
     server: JoinHandle<()>,
 }
@@ -105,14 +108,14 @@ impl Plane {
         let (orders, ordered) = mpsc::unbounded_channel();
         let (messages, inbox) = mpsc::channel(QUEUE);
         let control = Control::new(Arc::clone(&hub), shared, Statuses::new(limits, orders), awaited);
-        let (numbers, acknowledged) = (control.numbers(), control.acknowledged());
+        let (numbers, acknowledged, snapshot) = (control.numbers(), control.acknowledged(), control.snapshot());
         let (run, end) = (control.run(inbox, shutdown.clone()), shutdown.clone().drop_guard());
         let control = tokio::spawn(async move {
             // Without the loop nothing goes on, however it ended.
             let _end = end;
             run.await;
         });
-        Ok((Self { hub, messages, numbers, acknowledged, control, server }, ordered))
+        Ok((Self { hub, messages, numbers, acknowledged, snapshot, control, server }, ordered))
     }
 
     /// Waits, after the shutdown was asked for, until streams are ended and the loop has stopped.

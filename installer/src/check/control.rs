@@ -4,13 +4,17 @@ use futures::future::try_join_all;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::{
     ByteString,
-    api::{admissionregistration::v1::MutatingWebhookConfiguration, apps::v1::Deployment, coordination::v1::Lease},
+    api::{
+        admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration},
+        apps::v1::Deployment,
+        coordination::v1::Lease,
+    },
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition as Crd,
 };
 use kube::{Api, Client, ResourceExt};
 
 use smidge_operator::{
-    custody::{INJECTOR, RotationError, rotation_status},
+    custody::{INJECTOR, RotationError, VALIDATOR, rotation_status},
     leader::LEASE,
 };
 
@@ -80,6 +84,22 @@ pub(super) async fn webhook(client: &Client) -> Result<Vec<Finding>, kube::Error
             )
         },
     )])
+}
+
+/// Whether the API server asks about objects before it stores them. Without it they are judged later, in their status.
+pub(super) async fn validator(client: &Client) -> Result<Vec<Finding>, kube::Error> {
+    let configurations: Api<ValidatingWebhookConfiguration> = Api::all(client.clone());
+    let what = "SMI objects that can never work are refused";
+    let Some(configuration) = configurations.get_opt(VALIDATOR).await? else {
+        let why =
+            format!("webhook {VALIDATOR} is missing, so they are told in their status only: run smidge install again");
+        return Ok(vec![Finding::doubtful(what, why)]);
+    };
+    let trusts = |bundle: Option<&ByteString>| bundle.is_some_and(|bundle| !bundle.0.is_empty());
+    let is_asked = configuration.webhooks.iter().flatten().all(|hook| trusts(hook.client_config.ca_bundle.as_ref()));
+    let why =
+        format!("webhook {VALIDATOR} has no caBundle yet, so they are told in their status only; the leader writes it");
+    Ok(vec![if is_asked { Finding::good(what) } else { Finding::doubtful(what, why) }])
 }
 
 /// Whether the API server has objects of every kind converted between their versions.

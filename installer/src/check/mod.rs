@@ -88,6 +88,7 @@ pub async fn check(client: &Client) -> Result<Vec<Finding>, kube::Error> {
                     ("the leader", Box::pin(control::leader(client))),
                     ("the kinds", Box::pin(control::kinds(client))),
                     ("the webhook", Box::pin(control::webhook(client))),
+                    ("the validator", Box::pin(control::validator(client))),
                     ("the conversions", Box::pin(control::conversions(client))),
                     ("the rotation of the root", Box::pin(control::rotation(client))),
                     ("the ClusterTrustBundle", Box::pin(bundle::bundle(client))),

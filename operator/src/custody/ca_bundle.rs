@@ -1,47 +1,79 @@
-//! The `caBundle` by which the API server trusts our webhook: that field of our own configuration, and no other.
+//! The `caBundle` by which the API server trusts our webhooks: that field of our own configurations, and no other.
 
-use k8s_openapi::{ByteString, api::admissionregistration::v1::MutatingWebhookConfiguration};
+use std::{fmt::Debug, sync::Arc};
+
+use k8s_openapi::{
+    ByteString,
+    api::admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration},
+};
 use kube::{
-    Api, Client,
+    Api, Client, Resource,
     api::{Patch, PatchParams},
 };
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use smidge_mesh::TrustBundle;
 
-use super::{FIELD_MANAGER, mirror::Mirrors};
+use super::FIELD_MANAGER;
 
-/// The webhook's configuration, by which pods join.
+/// The configuration of the webhooks that change what is written: by it pods join, and headers are stored in one form.
 pub const INJECTOR: &str = "smidge-injector";
+/// The configuration of the webhook that refuses what can never work.
+pub const VALIDATOR: &str = "smidge-validator";
 
-/// The names of the webhooks in our configuration, if one of them trusts something else.
-pub(super) fn wrong(mirrors: &Mirrors, bundle: &TrustBundle) -> Vec<Vec<String>> {
-    mirrors.webhooks().iter().filter(|of| !trusts(of, bundle)).map(|of| names(of)).collect()
+/// A configuration of webhooks.
+pub(super) trait Configuration: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned {
+    /// What it is called.
+    const NAME: &'static str;
+
+    /// Its webhooks: name and `caBundle`.
+    fn hooks(&self) -> Vec<(&str, Option<&ByteString>)>;
 }
 
-fn trusts(configuration: &MutatingWebhookConfiguration, bundle: &TrustBundle) -> bool {
+macro_rules! configuration {
+    ($($kind:ty: $name:expr),*) => {
+        $(impl Configuration for $kind {
+            const NAME: &'static str = $name;
+
+            fn hooks(&self) -> Vec<(&str, Option<&ByteString>)> {
+                let hooks = self.webhooks.iter().flatten();
+                hooks.map(|hook| (hook.name.as_str(), hook.client_config.ca_bundle.as_ref())).collect()
+            }
+        })*
+    };
+}
+
+configuration! { MutatingWebhookConfiguration: INJECTOR, ValidatingWebhookConfiguration: VALIDATOR }
+
+/// The configuration, if one of its webhooks trusts something else.
+pub(super) fn wrong<K: Configuration>(stored: Vec<Arc<K>>, bundle: &TrustBundle) -> Option<Arc<K>> {
+    stored.into_iter().find(|of| !trusts(&**of, bundle))
+}
+
+fn trusts(configuration: &impl Configuration, bundle: &TrustBundle) -> bool {
     let trusted = |bytes: &ByteString| bytes.0 == bundle.0.as_bytes();
-    configuration.webhooks.iter().flatten().all(|hook| hook.client_config.ca_bundle.as_ref().is_some_and(trusted))
+    configuration.hooks().into_iter().all(|(_, found)| found.is_some_and(trusted))
 }
 
-fn names(configuration: &MutatingWebhookConfiguration) -> Vec<String> {
-    configuration.webhooks.iter().flatten().map(|hook| hook.name.clone()).collect()
+/// What it is called in the log, and in what a rotation waits for.
+pub(super) fn shown<K: Configuration>() -> String {
+    format!("the caBundle of {} {}", K::kind(&()), K::NAME)
 }
 
 /// Puts it right.
-pub(super) async fn write(client: &Client, webhooks: &[String], bundle: &TrustBundle) -> Result<(), kube::Error> {
-    let configurations: Api<MutatingWebhookConfiguration> = Api::all(client.clone());
+pub(super) async fn write<K: Configuration>(client: &Client, of: &K, bundle: &TrustBundle) -> Result<(), kube::Error> {
+    let configurations: Api<K> = Api::all(client.clone());
     // A name of its own: what the installer applies and what stands here do not take each other's fields away.
     let params = PatchParams::apply(&format!("{FIELD_MANAGER}-ca")).force();
-    configurations.patch(INJECTOR, &params, &Patch::Apply(body(webhooks, bundle))).await.map(drop)
+    configurations.patch(K::NAME, &params, &Patch::Apply(body(of, bundle))).await.map(drop)
 }
 
-fn body(webhooks: &[String], bundle: &TrustBundle) -> Value {
+fn body<K: Configuration>(of: &K, bundle: &TrustBundle) -> Value {
     let bundle = json!(ByteString(bundle.0.as_bytes().to_vec()));
-    let webhooks: Vec<_> =
-        webhooks.iter().map(|name| json!({"name": name, "clientConfig": {"caBundle": bundle}})).collect();
+    let hooks = of.hooks().into_iter().map(|(name, _)| json!({"name": name, "clientConfig": {"caBundle": bundle}}));
     json!({
-        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration",
-        "metadata": {"name": INJECTOR}, "webhooks": webhooks,
+        "apiVersion": K::api_version(&()), "kind": K::kind(&()), "metadata": {"name": K::NAME},
+        "webhooks": hooks.collect::<Vec<_>>(),
     })
 }
 
@@ -52,7 +84,7 @@ mod tests {
     #[test]
     fn a_webhook_trusts_the_whole_bundle_or_is_put_right() {
         let bundle = TrustBundle("one two".into());
-        let with = |bundles: &[Option<&str>]| {
+        let with = |bundles: &[Option<&str>]| -> MutatingWebhookConfiguration {
             let hook = |bundle: &Option<&str>| {
                 let ca = bundle.map(|text| ByteString(text.as_bytes().to_vec()));
                 json!({"name": "a.smidge.dev", "admissionReviewVersions": ["v1"], "sideEffects": "None",
@@ -64,5 +96,8 @@ mod tests {
         assert!(trusts(&with(&[Some("one two"), Some("one two")]), &bundle));
         assert!(!trusts(&with(&[Some("one two"), Some("one")]), &bundle));
         assert!(!trusts(&with(&[None]), &bundle));
+        let written: MutatingWebhookConfiguration =
+            serde_json::from_value(body(&with(&[None, Some("one")]), &bundle)).unwrap();
+        assert!(trusts(&written, &bundle) && written.hooks().len() == 2, "{written:?}");
     }
 }

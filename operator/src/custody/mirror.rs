@@ -7,7 +7,7 @@ use futures::{
     stream::{BoxStream, select_all},
 };
 use k8s_openapi::api::{
-    admissionregistration::v1::MutatingWebhookConfiguration,
+    admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration},
     certificates::v1beta1::ClusterTrustBundle,
     core::v1::{ConfigMap, Namespace, Secret},
 };
@@ -16,7 +16,10 @@ use kube::{Api, Client, ResourceExt};
 use kube_runtime::{reflector::Store, watcher};
 use smidge_injector::{CLUSTER_TRUST_BUNDLE, TRUST_CONFIG_MAP};
 
-use super::{ca_bundle::INJECTOR, root_secret::ROOT_SECRET};
+use super::{
+    ca_bundle::{INJECTOR, VALIDATOR},
+    root_secret::ROOT_SECRET,
+};
 use crate::watch::{Lacking, is_listed, mirror, mirror_if_served};
 
 /// The stores.
@@ -26,7 +29,8 @@ pub(super) struct Mirrors {
     maps: Store<ConfigMap>,
     cluster: Store<ClusterTrustBundle>,
     lacks_cluster: Lacking,
-    webhooks: Store<MutatingWebhookConfiguration>,
+    injectors: Store<MutatingWebhookConfiguration>,
+    validators: Store<ValidatingWebhookConfiguration>,
     /// One for each kind that is converted: a right by name covers a watch of that name alone.
     crds: Vec<Store<Crd>>,
 }
@@ -39,19 +43,20 @@ impl Mirrors {
         let (roots, a) = mirror(Api::namespaced(client.clone(), namespace), named(ROOT_SECRET), "Secret smidge-root");
         let (namespaces, b) = mirror(Api::all(client.clone()), meshed, "namespaces");
         let (maps, c) = mirror(Api::all(client.clone()), named(TRUST_CONFIG_MAP), "ConfigMaps smidge-trust");
-        let (webhooks, d) = mirror(Api::all(client.clone()), named(INJECTOR), "the webhook's configuration");
+        let (injectors, d) = mirror(Api::all(client.clone()), named(INJECTOR), "the webhook's configuration");
+        let (validators, g) = mirror(Api::all(client.clone()), named(VALIDATOR), "the validator's configuration");
         let (cluster, lacks_cluster, e) =
             mirror_if_served(client, named(CLUSTER_TRUST_BUNDLE), "ClusterTrustBundle smidge-trust");
         let crd = |crd: Crd| mirror(Api::all(client.clone()), named(&crd.name_any()), "a CRD of SMI");
         let (crds, f): (Vec<_>, Vec<_>) = smidge_crds::converted().map(crd).unzip();
-        let stores = Self { roots, namespaces, maps, cluster, lacks_cluster, webhooks, crds };
-        (stores, select_all([a, b, c, d, e].into_iter().chain(f)).boxed())
+        let stores = Self { roots, namespaces, maps, cluster, lacks_cluster, injectors, validators, crds };
+        (stores, select_all([a, b, c, d, e, g].into_iter().chain(f)).boxed())
     }
 
     /// Whether each store has had its first list, if there is anything to list.
     pub(super) fn are_listed(&self) -> bool {
         let core = is_listed(&self.roots) && is_listed(&self.namespaces) && is_listed(&self.maps);
-        let asking = is_listed(&self.webhooks) && self.crds.iter().all(is_listed);
+        let asking = is_listed(&self.injectors) && is_listed(&self.validators) && self.crds.iter().all(is_listed);
         core && asking && (self.lacks_cluster.is_certain() || is_listed(&self.cluster))
     }
 
@@ -81,9 +86,14 @@ impl Mirrors {
         self.maps.state().first().and_then(|map| map.metadata.namespace.clone())
     }
 
-    /// The configurations of our webhook: one, or none.
-    pub(super) fn webhooks(&self) -> Vec<Arc<MutatingWebhookConfiguration>> {
-        self.webhooks.state()
+    /// The configurations of webhooks that change what is written: one, or none.
+    pub(super) fn injectors(&self) -> Vec<Arc<MutatingWebhookConfiguration>> {
+        self.injectors.state()
+    }
+
+    /// The configurations of webhooks that refuse: one, or none.
+    pub(super) fn validators(&self) -> Vec<Arc<ValidatingWebhookConfiguration>> {
+        self.validators.state()
     }
 
     /// The CRDs whose objects are converted, as far as they are installed.

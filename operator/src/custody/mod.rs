@@ -5,7 +5,7 @@
 //! ```text
 //! Secret smidge-root ─watch→ Roots ─→ Authority (signs), the loop (trust bundle)
 //!        ▲                     │ leader: rotate, advance          ┌─→ ConfigMaps, ClusterTrustBundle smidge-trust
-//!        └─────────────────────┴──────────────────────────────────┴─→ caBundle of smidge-injector and of the CRDs
+//!        └─────────────────────┴──────────────────────────────────┴─→ caBundle of the webhooks and of the CRDs
 //! ```
 //! Everything is looked at again after each change of any of it, and every second: what somebody has edited is put right.
 
@@ -21,7 +21,12 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures::StreamExt;
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::{
+    admissionregistration::v1::{
+        MutatingWebhookConfiguration as Injector, ValidatingWebhookConfiguration as Validator,
+    },
+    core::v1::Secret,
+};
 use kube::Client;
 use smidge_compiler::Event;
 use smidge_mesh::TrustBundle;
@@ -39,10 +44,11 @@ use crate::{
     message::{Message, Source},
     metrics::Numbers,
 };
+use ca_bundle::Configuration;
 use mirror::Mirrors;
 use waits::{Missing, waits};
 
-pub use ca_bundle::INJECTOR;
+pub use ca_bundle::{INJECTOR, VALIDATOR};
 pub use root_secret::{
     ROOT_SECRET, Requested, RotationError, RotationStatus, request_rotation, rotation, rotation_status,
 };
@@ -183,13 +189,18 @@ impl Custody {
             let done = cluster_bundle::write(&self.with.client, &bundle).await;
             self.note(&format!("ClusterTrustBundle {}", cluster_bundle::NAME), done);
         }
-        for configuration in ca_bundle::wrong(&self.mirrors, &bundle) {
-            let done = ca_bundle::write(&self.with.client, &configuration, &bundle).await;
-            self.note("the webhook's caBundle", done);
-        }
+        self.write_ca_bundle(self.mirrors.injectors(), &bundle).await;
+        self.write_ca_bundle(self.mirrors.validators(), &bundle).await;
         for name in conversions::wrong(&self.mirrors, &bundle) {
             let done = conversions::write(&self.with.client, &name, &bundle).await;
             self.note(&format!("the caBundle of CustomResourceDefinition {name}"), done);
+        }
+    }
+
+    async fn write_ca_bundle<K: Configuration>(&self, stored: Vec<Arc<K>>, bundle: &TrustBundle) {
+        if let Some(configuration) = ca_bundle::wrong(stored, bundle) {
+            let done = ca_bundle::write(&self.with.client, &*configuration, bundle).await;
+            self.note(&ca_bundle::shown::<K>(), done);
         }
     }
 
@@ -253,15 +264,15 @@ impl Custody {
         let maps = self.acts(&bundle).into_iter().map(|act| format!("ConfigMap {} in {}", maps::NAME, act.namespace()));
         let cluster = cluster_bundle::is_wrong(&self.mirrors, &bundle);
         let cluster = cluster.then(|| format!("ClusterTrustBundle {}", cluster_bundle::NAME));
-        let webhook =
-            (!ca_bundle::wrong(&self.mirrors, &bundle).is_empty()).then(|| "the webhook's caBundle".to_owned());
+        let injector = ca_bundle::wrong(self.mirrors.injectors(), &bundle).map(|_| ca_bundle::shown::<Injector>());
+        let validator = ca_bundle::wrong(self.mirrors.validators(), &bundle).map(|_| ca_bundle::shown::<Validator>());
         let conversions = conversions::wrong(&self.mirrors, &bundle).into_iter();
         let conversions = conversions.map(|name| format!("the caBundle of CustomResourceDefinition {name}"));
         let is_acknowledged = *self.with.acknowledged.borrow() == bundle;
         Missing {
             untrusting: (!is_acknowledged).then(|| self.with.numbers.borrow().untrusting),
             unsigned: self.with.identities.signed_by_others(&self.with.authority.signer().borrow()),
-            unwritten: maps.chain(cluster).chain(webhook).chain(conversions).collect(),
+            unwritten: maps.chain(cluster).chain(injector).chain(validator).chain(conversions).collect(),
         }
     }
 

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use smidge_injector::{INJECT, Namespace, Outcome, Settings, Verdict, bypass, inject, is_exempt};
 
-use super::{Counters, Labels, Webhook};
+use super::{Counters, Labels, Webhook, json::members};
 
 /// No AdmissionReview.
 #[derive(Debug, thiserror::Error)]
@@ -33,11 +33,36 @@ pub fn answer(webhook: &Webhook, review: &[u8]) -> Result<AdmissionReview<Dynami
             AdmissionResponse::from(&request).deny(format!("Smidge cannot read the pod: {error}"))
         }
     };
+    Ok(finished(response))
+}
+
+pub(super) fn finished(response: AdmissionResponse) -> AdmissionReview<DynamicObject> {
     let mut review = response.into_review();
     // A request that was read piecemeal has lost them.
     review.types.kind = "AdmissionReview".to_owned();
     review.types.api_version = "admission.k8s.io/v1".to_owned();
-    Ok(review)
+    review
+}
+
+/// The request of a review of a custom object; or the refusal of an object that cannot be read: it is nested too deeply, and
+/// clients that list its kind would break on it.
+pub(super) fn request_of(
+    review: &[u8],
+) -> Result<Result<AdmissionRequest<DynamicObject>, AdmissionResponse>, Unreadable> {
+    let unreadable = |error: &dyn std::error::Error| Unreadable(error.to_string());
+    match serde_json::from_slice::<AdmissionReview<DynamicObject>>(review) {
+        Ok(review) => review.try_into().map(Ok).map_err(|error| unreadable(&error)),
+        Err(error) => {
+            let mut refusal = AdmissionResponse::invalid(format!("Smidge cannot read the object: {error}"));
+            refusal.uid = uid_of(review).ok_or_else(|| unreadable(&error))?;
+            Ok(Err(refusal))
+        }
+    }
+}
+
+fn uid_of(review: &[u8]) -> Option<String> {
+    let member = |of, name| members(of)?.into_iter().find(|member| member.name == name).map(|member| member.value);
+    serde_json::from_str(member(member(std::str::from_utf8(review).ok()?, "request")?, "uid")?).ok()
 }
 
 /// The request of a review whose object cannot be read.

@@ -21,11 +21,13 @@ use super::{
     answer::{answer, comes_early},
     convert::convert,
     guests::Guest,
+    mutate::mutate,
+    validate::validate,
 };
 use crate::tls;
 
 /// What there is, for who asks for something else.
-const PATHS: &str = "there are POST /inject and POST /convert";
+const PATHS: &str = "there are POST /inject, /convert, /validate and /mutate";
 /// How long a request may be, in bytes: the API server takes no object of more than 3 MiB.
 const BODY: usize = 4 << 20;
 /// How long it may take to arrive: the API server has it ready.
@@ -67,6 +69,10 @@ enum Question {
     Inject,
     /// Objects in another version.
     Convert,
+    /// Whether an object can work.
+    Validate,
+    /// An object in the form in which it is to be stored.
+    Mutate,
 }
 
 impl Question {
@@ -74,6 +80,8 @@ impl Question {
         match path {
             "/inject" => Some(Self::Inject),
             CONVERT => Some(Self::Convert),
+            "/validate" => Some(Self::Validate),
+            "/mutate" => Some(Self::Mutate),
             _ => None,
         }
     }
@@ -106,6 +114,8 @@ async fn consider(
     let answered = match question {
         Question::Inject => admit(webhook, &body).await,
         Question::Convert => converted(webhook, &body),
+        Question::Validate => validated(webhook, &body),
+        Question::Mutate => mutate(&body).map_err(Into::into).and_then(|review| Ok(serde_json::to_vec(&review)?)),
     };
     let json = answered.map_err(|error| text(StatusCode::BAD_REQUEST, &error.to_string()))?;
     let mut response = Response::new(Full::from(json));
@@ -125,6 +135,17 @@ fn converted(webhook: &Webhook, review: &[u8]) -> Answered {
     let converted = convert(review)?;
     Counters::add(&webhook.counters.converted, converted.objects);
     Ok(converted.answer.into())
+}
+
+fn validated(webhook: &Webhook, review: &[u8]) -> Answered {
+    // A clone: the loop is not held up by who looks.
+    let snapshot = webhook.snapshot.borrow().clone();
+    let review = validate(snapshot.as_ref(), review)?;
+    Counters::add(&webhook.counters.validated, 1);
+    if review.response.as_ref().is_some_and(|response| !response.allowed) {
+        Counters::add(&webhook.counters.invalid, 1);
+    }
+    Ok(serde_json::to_vec(&review)?)
 }
 
 /// Waits until the namespace of a review is known to be labelled.

@@ -1,8 +1,10 @@
 //! The webhooks: what the API server asks over HTTPS, each question by its path.
 //!
 //! ```text
-//! POST /inject   AdmissionReview with a Pod ──→ the injector's verdict
-//! POST /convert  ConversionReview ──→ the same objects in another version
+//! POST /inject    AdmissionReview with a Pod ──→ the injector's verdict
+//! POST /convert   ConversionReview ──→ the same objects in another version
+//! POST /validate  AdmissionReview with an SMI object ──→ refused, or warned of, for what diagnostics say of it
+//! POST /mutate    AdmissionReview with an HTTPRouteGroup ──→ its headers in the one form that every client reads
 //! ```
 //! Anybody in the cluster may connect: what they send is bounded, and one address cannot take all places.
 
@@ -12,6 +14,8 @@ mod counters;
 mod guests;
 mod http;
 mod json;
+mod mutate;
+mod validate;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -23,6 +27,7 @@ use std::{
 use futures::StreamExt;
 use hyper_util::server::graceful::GracefulShutdown;
 use rustls::ServerConfig;
+use smidge_compiler::Snapshot;
 use smidge_injector::Settings;
 use tokio::{net::TcpListener, sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -33,6 +38,8 @@ pub use self::{
     answer::answer,
     convert::{Converted, NoReview, convert},
     counters::Counters,
+    mutate::mutate,
+    validate::validate,
 };
 use crate::tls;
 
@@ -51,6 +58,8 @@ pub struct Webhook {
     pub settings: watch::Receiver<Arc<Settings>>,
     /// The namespaces as the operator's own watch knows them.
     pub namespaces: watch::Receiver<NamespaceLabels>,
+    /// All objects as the loop knows them; `None`: not yet.
+    pub snapshot: watch::Receiver<Option<Snapshot>>,
     /// What it has done.
     pub counters: Arc<Counters>,
 }

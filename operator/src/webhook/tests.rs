@@ -46,7 +46,9 @@ impl World {
         let namespaces = watch::Sender::new(NamespaceLabels::from([("shop".to_owned(), labels)]));
         let settings = watch::Sender::new(Arc::new(Settings::default())).subscribe();
         let counters = Arc::new(Counters::default());
-        let webhook = Webhook { settings, namespaces: namespaces.subscribe(), counters: Arc::clone(&counters) };
+        let snapshot = watch::Sender::new(Some(Snapshot::default())).subscribe();
+        let webhook =
+            Webhook { settings, namespaces: namespaces.subscribe(), snapshot, counters: Arc::clone(&counters) };
         let shutdown = CancellationToken::new();
         let tls = tls::server_config(Arc::new(serving.clone()), &PROTOCOLS).unwrap();
         let served = tokio::spawn(serve(listener, tls, webhook, shutdown.clone()));
@@ -232,6 +234,23 @@ async fn objects_are_converted_on_the_same_connection() {
     let answer: Value = serde_json::from_slice(&body).unwrap();
     assert_eq!(answer["response"]["convertedObjects"], json!([objects[1], objects[1]]));
     assert_eq!(world.counted("converted"), 2);
+}
+
+#[tokio::test]
+async fn objects_are_judged_and_put_into_form_on_the_same_connection() {
+    let world = World::new().await;
+    let mut client = world.connect().await;
+    let group = json!({"apiVersion": "specs.smi-spec.io/v1alpha4", "kind": "HTTPRouteGroup", "metadata": {"name": "a"},
+                       "spec": {"matches": [{"name": "a", "headers": {"cookie": "["}}]}});
+    let review = review("shop", group);
+    for (path, allowed, patched) in [("/validate", false, false), ("/mutate", true, true)] {
+        let (status, body) = send(&mut client, path, review.to_string().into()).await;
+        assert_eq!(status, StatusCode::OK, "{body:?}");
+        let answer: Value = serde_json::from_slice(&body).unwrap();
+        let response = &answer["response"];
+        assert_eq!((&response["allowed"], response["patch"].is_null()), (&json!(allowed), !patched), "{response}");
+    }
+    assert_eq!(["validated", "invalid"].map(|name| world.counted(name)), [1, 1]);
 }
 
 #[tokio::test]
