@@ -83,6 +83,11 @@ fuzz: ## Fuzz for a long time, by hand (SECONDS_EACH=600)
 crds: ## Write manifests/crds/ anew from the types
 	@UPDATE=1 cargo test --workspace --locked --quiet --test manifests_are_what_the_types_say
 
+.PHONY: chart
+chart: ## Write the Helm chart, made from what `smidge install` applies, into dist/chart
+	@cargo build --workspace --locked --quiet --bin release
+	@rm -rf dist/chart && $(BUILDS)/debug/release chart dist/chart && echo "dist/chart: helm install smidge dist/chart --namespace smidge-system --create-namespace"
+
 .PHONY: clean-e2e
 clean-e2e: ## Take away what killed test runs have left
 	@$(TOOLS)/clean.sh
