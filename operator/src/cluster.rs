@@ -170,8 +170,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
     }
     let has_cluster_bundle = watch::Sender::new(false);
     if let Some(webhook) = config.secure.as_ref().and_then(Secure::own_webhook) {
-        let has_bundle = has_cluster_bundle.subscribe();
-        let snapshot = plane.snapshot.clone();
+        let (has_bundle, snapshot) = (has_cluster_bundle.subscribe(), plane.snapshot.clone());
         let asked = Asked { counters: admissions, has_bundle, snapshot };
         tasks.spawn(admit(webhook, &client, &shared, asked, &shutdown).await?);
     }
