@@ -23,6 +23,7 @@ const FILES: &[(&str, &str)] = &[
     ("namespace.yaml", include_str!("../../manifests/namespace.yaml")),
     ("rbac.yaml", include_str!("../../manifests/rbac.yaml")),
     ("account.yaml", include_str!("../../manifests/account.yaml")),
+    ("readers.yaml", include_str!("../../manifests/readers.yaml")),
     ("services.yaml", include_str!("../../manifests/services.yaml")),
     ("network-policy.yaml", include_str!("../../manifests/network-policy.yaml")),
     ("webhook.yaml", include_str!("../../manifests/webhook.yaml")),
