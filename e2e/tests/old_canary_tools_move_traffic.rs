@@ -11,7 +11,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 use smidge_e2e::{
-    eventually, free_port, holds, webhooks,
+    eventually, holds, webhooks,
     world::{AppPod, PodOptions, SOON, World, end, last_line},
 };
 use smidge_sandbox::Process;
@@ -45,9 +45,9 @@ struct Rollout {
 
 impl Rollout {
     async fn begin(namespace: &str) -> Result<Self> {
-        let port = free_port()?;
-        let world = World::start_secure(namespace, &[], &["--webhook-address", &format!("127.0.0.1:{port}")]).await?;
-        webhooks::lead_to(&world.api, port).await?;
+        let address = webhooks::own_address()?;
+        let world = World::start_secure(namespace, &[], &["--webhook-address", &format!("{address}:443")]).await?;
+        webhooks::lead_to(&world.api, address).await?;
         webhooks::converts(&world.api).await.with_context(|| world.operator_log())?;
         let (buyer, old, new) = tokio::try_join!(world.pod("buyer"), store(&world, "old"), store(&world, "new"))?;
         world.permit(&["buyer"], &["old", "new"]).await?;
