@@ -25,8 +25,8 @@ test-cluster: tools ## Run the tests under constant load on a one-node cluster: 
 
 .PHONY: chaos
 chaos: tools ## Let everything befall the control plane that production does, under load, in full (ARGS=clock: one)
-	@cargo build --workspace --locked --quiet --bin smidge --bin testapp
-	@. $(TOOLS)/settings.sh; SMIDGE_CHAOS=full cargo test --workspace --locked --test chaos -- --nocapture $(ARGS)
+	@SMIDGE_BEFORE=$$($(TOOLS)/before.sh) && export SMIDGE_BEFORE && cargo build --workspace --locked --quiet --bin smidge --bin testapp && \
+	  . $(TOOLS)/settings.sh && SMIDGE_CHAOS=full cargo test --workspace --locked --test chaos -- --nocapture $(ARGS)
 
 .PHONY: soak
 soak: tools ## Let pods come and go and objects change for an hour (SOAK_SECONDS=3600); what the operator holds must not grow

@@ -1,6 +1,7 @@
 //! What a user types: kubectl against the tests' API server. The tests apply YAML as users do and read what users would see.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -67,12 +68,24 @@ impl ApiServer {
         let folder = folder.to_str().context("the checkout's path is not UTF-8")?;
         self.kubectl(&["apply", "--server-side", "--force-conflicts", "-f", folder]).await?;
         self.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", "-f", folder]).await?;
-        // Established is said a moment before discovery knows them.
+        self.discovers_them().await
+    }
+
+    /// Established is said a moment before discovery knows them.
+    async fn discovers_them(&self) -> Result<()> {
         eventually("discovery of the new kinds", Duration::from_secs(30), async || {
             self.kubectl(&["get", "trafficsplits,traffictargets,httproutegroups,meshconfigs", "-A"]).await
         })
         .await
         .map(drop)
+    }
+
+    /// The same with those that a `smidge` has built in.
+    pub(crate) async fn install_crds_of(&self, program: &Path) -> Result<()> {
+        let printed = Command::new(program).arg("crds").output().await?;
+        self.apply(&String::from_utf8(printed.stdout)?).await?;
+        self.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", "crds", "--all"]).await?;
+        self.discovers_them().await
     }
 
     /// Waits for what `kubectl wait --for` can say of objects (`pod/web`, `condition=Ready`); they may not exist yet.

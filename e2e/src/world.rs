@@ -107,19 +107,34 @@ impl World {
 
     /// The same, with more arguments for the operator.
     pub async fn start_with(namespace: &str, labels: &[(&str, &str)], arguments: &[&str]) -> Result<Self> {
-        Self::begin(namespace, labels, arguments, false).await
+        Self::begin(namespace, labels, arguments, false, Operators::default()).await
     }
 
     /// The same, with an operator that serves by TLS: pods prove themselves by their tokens, and the root is in a Secret.
     pub async fn start_secure(namespace: &str, labels: &[(&str, &str)], arguments: &[&str]) -> Result<Self> {
-        Self::begin(namespace, labels, arguments, true).await
+        Self::begin(namespace, labels, arguments, true, Operators::default()).await
     }
 
-    async fn begin(namespace: &str, labels: &[(&str, &str)], arguments: &[&str], is_secure: bool) -> Result<Self> {
+    /// The same by another version's program, with the CRDs that it has built in.
+    pub async fn start_secure_by(namespace: &str, program: PathBuf) -> Result<Self> {
+        let operators = Operators { program: Some(program), ..Operators::default() };
+        Self::begin(namespace, &[], &[], true, operators).await
+    }
+
+    async fn begin(
+        namespace: &str,
+        labels: &[(&str, &str)],
+        arguments: &[&str],
+        is_secure: bool,
+        operators: Operators,
+    ) -> Result<Self> {
         let api = ApiServer::start().await?;
-        api.install_crds().await?;
+        match &operators.program {
+            None => api.install_crds().await?,
+            Some(program) => api.install_crds_of(program).await?,
+        }
         let sandbox = Sandbox::new(namespace)?;
-        let (operator, operators, next) = (Mutex::default(), Mutex::default(), Mutex::new(1));
+        let (operator, operators, next) = (Mutex::default(), Mutex::new(operators), Mutex::new(1));
         let folder = tempfile::Builder::new().prefix("smidge-world-").tempdir()?;
         let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
         let ports = [free_port()?, free_port()?];

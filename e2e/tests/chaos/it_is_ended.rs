@@ -66,7 +66,8 @@ async fn comes_to(scene: &Scene, moment: Moment) -> Result<()> {
     }
 }
 
-async fn leads(scene: &Scene, name: &str) -> Result<()> {
+/// Waits until this replica holds the Lease.
+pub(crate) async fn leads(scene: &Scene, name: &str) -> Result<()> {
     eventually(&format!("lead of {name}"), TAKEOVER, async || {
         let lease = format!("/apis/coordination.k8s.io/v1/namespaces/{CONTROL_PLANE}/leases/smidge-leader");
         let lease = scene.rest.read(&lease).await?;

@@ -8,6 +8,7 @@ mod proxies_misbehave;
 mod scene;
 mod soak;
 mod storm;
+mod the_version_changes;
 mod what_it_keeps_is_taken_away;
 
 /// Is it the whole of it?

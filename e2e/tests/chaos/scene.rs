@@ -3,6 +3,7 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
@@ -48,9 +49,17 @@ pub(crate) struct Scene {
 impl Scene {
     /// All is well when it comes back. Three are at work at a time: they keep a machine busy.
     pub(crate) async fn begin(namespace: &str) -> Result<Self> {
+        Self::begin_with(namespace, None).await
+    }
+
+    /// The same with this program for the control plane, and its CRDs.
+    pub(crate) async fn begin_with(namespace: &str, program: Option<PathBuf>) -> Result<Self> {
         static PLACES: Semaphore = Semaphore::const_new(3);
         let _place = PLACES.acquire().await?;
-        let world = World::start_secure(namespace, &[], &[]).await?;
+        let world = match program {
+            None => World::start_secure(namespace, &[], &[]).await?,
+            Some(program) => World::start_secure_by(namespace, program).await?,
+        };
         let (buyer, v1, v2) = tokio::try_join!(world.pod("buyer"), world.pod("v1"), world.pod("v2"))?;
         world.permit(&["buyer"], &["v1", "v2"]).await?;
         world.service("v1", "v1", &[&v1]).await?;

@@ -55,7 +55,8 @@ async fn the_config_map(scene: &Scene) -> Result<()> {
 
 /// What the leader keeps of it; nobody else asks the webhook here.
 async fn the_webhook(scene: &Scene) -> Result<()> {
-    scene.world.api.apply(include_str!("../../../manifests/webhook.yaml")).await?;
+    let hooks = include_str!("../../../manifests/webhook.yaml");
+    scene.world.api.apply(hooks).await?;
     let path = format!("{INJECTOR}/smidge-injector");
     let bundles = async || {
         let hooks = scene.rest.read(&path).await?;
@@ -73,7 +74,7 @@ async fn the_webhook(scene: &Scene) -> Result<()> {
     scene.rest.merge(&path, &json!({"webhooks": edited["webhooks"]})).await?;
     eventually("caBundle again", SOON, async || holds(bundles().await? == right, || "it is still edited".into()))
         .await?;
-    scene.rest.delete(&path).await?;
+    scene.world.api.delete(hooks).await?;
     scene.settles("the webhook's configuration edited").await
 }
 
