@@ -37,6 +37,9 @@ pub(crate) struct Args {
 
 const EXIT_CODES: &str = "Exit codes: 0 all is well; 1 the command failed; 2 the arguments are wrong.";
 
+const DIFF_CODES: &str = "Exit codes: 0 the proxy is in step; 1 something is missing, extra or different, or the command \
+                          failed; 2 the arguments are wrong.";
+
 /// Under this name kubectl runs it, as `kubectl smidge`.
 const PLUGIN: &str = "kubectl-smidge";
 
@@ -111,6 +114,7 @@ enum Command {
     /// What it should have is compiled here, by the control plane's own engine, so it takes the right to list what the mesh consists
     /// of. A proxy's own certificate is not compared, nor is the health of endpoints. Exit code 1 when something is missing, extra or
     /// different.
+    #[command(after_help = DIFF_CODES)]
     Diff(reads::Of),
     /// Gather what those who look for a fault ask for, in one archive
     ///

@@ -1,14 +1,30 @@
 //! Tables for people: rows of cells in, aligned text out. What pods and Envoys say of themselves may hold anything, so no
 //! control character gets to the terminal.
 
+use anstyle::Style;
+
+use crate::paint::painted;
+
 /// Under a head, each column as wide as its widest cell. A cell that is empty shows as `-`.
 pub(crate) fn columns<const N: usize>(head: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
+    styled(head, rows, |_| None)
+}
+
+/// The same with a style for some cells.
+pub(crate) fn styled<const N: usize>(
+    head: [&str; N],
+    rows: impl IntoIterator<Item = [String; N]>,
+    style: impl Fn(&str) -> Option<Style>,
+) -> String {
     let head = head.map(str::to_owned);
     let rows: Vec<[String; N]> = std::iter::once(head).chain(rows).map(|row| row.map(|cell| shown(&cell))).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
     let widths: [usize; N] = std::array::from_fn(width);
     let line = |row: &[String; N]| {
-        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
+        let cells = row.iter().zip(widths).map(|(cell, width)| {
+            let padded = format!("{cell:<width$}");
+            style(cell).map(|style| painted(style, &padded)).unwrap_or(padded)
+        });
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
     };
     rows.iter().map(line).collect()

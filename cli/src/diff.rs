@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, Client};
 use serde::Serialize;
@@ -122,17 +122,18 @@ async fn wanted(client: &Client, namespace: &str, pod: &str) -> anyhow::Result<W
     let roots = map.and_then(|map| map.data?.remove(TRUST_BUNDLE));
     let roots = roots
         .with_context(|| format!("ConfigMap {TRUST_CONFIG_MAP} in {namespace} is not there: smidge check says why"))?;
-    let mut engine = Engine::default();
     let facts = listing.facts.into_iter().map(Event::Apply);
-    let step = engine.apply(facts.chain([Event::TrustBundle(TrustBundle(roots.into()))]));
-    let id = format!("{pod}.{namespace}");
-    let placed = step.placements.iter().find(|(proxy, _)| proxy.as_str() == id);
-    let Some((_, Some(placement))) = placed else {
-        bail!(
-            "{namespace}/{pod} is no pod of the mesh: its namespace lacks the label smidge.dev/inject=enabled, or it is over"
-        )
-    };
-    let workload = placement.workload;
+    let wanted = resources(facts.chain([Event::TrustBundle(TrustBundle(roots.into()))]), &format!("{pod}.{namespace}"));
+    wanted.with_context(|| {
+        format!("{namespace}/{pod} is no pod of the mesh: its namespace lacks the label smidge.dev/inject=enabled, or it is over")
+    })
+}
+
+/// What the control plane would serve; `None`: to no such proxy.
+fn resources(events: impl IntoIterator<Item = Event>, proxy: &str) -> Option<Wanted> {
+    let step = Engine::default().apply(events);
+    let placed = step.placements.iter().find(|(id, _)| id.as_str() == proxy);
+    let workload = placed?.1?.workload;
     let own = step.update.workloads.iter().filter(|(id, _)| *id == workload).flat_map(|(_, change)| match change {
         LayerChange::Resources(changes) => changes.as_slice(),
         LayerChange::Gone => &[],
@@ -141,7 +142,7 @@ async fn wanted(client: &Client, namespace: &str, pod: &str) -> anyhow::Result<W
         Change::Set(resource) => Some(((resource.type_url, resource.name.to_string()), resource.clone())),
         Change::Remove(..) => None,
     });
-    Ok(set.collect())
+    Some(set.collect())
 }
 
 fn compare(wanted: &Wanted, dump: &Dump) -> anyhow::Result<Vec<Difference>> {
@@ -162,7 +163,8 @@ fn compare(wanted: &Wanted, dump: &Dump) -> anyhow::Result<Vec<Difference>> {
         }
         let is_extra = |name: &&&str| {
             let is_own = kind == TypeUrl::Secret && OWN.contains(name);
-            !is_own && !wanted.contains_key(&(kind, (**name).to_owned()))
+            // It tells the endpoints of all clusters, also of those that have them from elsewhere.
+            !is_own && kind != TypeUrl::Endpoints && !wanted.contains_key(&(kind, (**name).to_owned()))
         };
         differences.extend(has.keys().filter(is_extra).map(|name| {
             let name = (*name).to_owned();
@@ -294,6 +296,7 @@ fn short(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use smidge_operator::standalone::Manifests;
 
     use super::*;
 
@@ -305,5 +308,79 @@ mod tests {
         walk("", &wanted, &has, &mut fields);
         let told: Vec<_> = fields.iter().map(|it| format!("{} {} {}", it.path, it.wanted, it.has)).collect();
         assert_eq!(told, ["new true null", "routes[0].weight 90 100"]);
+    }
+
+    const SHOP: &str = r"
+{apiVersion: v1, kind: Namespace, metadata: {name: shop, labels: {smidge.dev/inject: enabled}}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: shop}
+spec: {clusterIP: 10.0.0.1, clusterIPs: [10.0.0.1], selector: {app: web}, ports: [{name: http, port: 80, targetPort: 8080}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: web-0, namespace: shop, labels: {app: web}}
+spec: {serviceAccountName: web, containers: [{name: app}], initContainers: [{name: smidge-proxy}]}
+status: {phase: Running, podIP: 10.0.1.1, podIPs: [{ip: 10.0.1.1}], conditions: [{type: Ready, status: 'True'}]}
+";
+
+    fn shop() -> Wanted {
+        let mut manifests = Manifests::default();
+        manifests.replace_text(SHOP);
+        resources(manifests.events(), "web-0.shop").unwrap()
+    }
+
+    /// What an Envoy with these resources dumps.
+    fn dumped(of: &Wanted) -> Value {
+        let list = |kind, item: fn(&Resource, Value) -> Value| {
+            let of_kind = of.values().filter(|resource| resource.type_url == kind);
+            of_kind.map(|resource| item(resource, printed(resource).unwrap())).collect::<Value>()
+        };
+        let message = |name: &str, list: &str, items: Value| json!({"@type": format!("x.{name}"), list: items});
+        json!({"configs": [
+            message("ClustersConfigDump", "dynamic_active_clusters", list(TypeUrl::Cluster, |of, printed| {
+                json!({"version_info": of.version.to_string(), "cluster": printed})
+            })),
+            message("ListenersConfigDump", "dynamic_listeners", list(TypeUrl::Listener, |of, printed| {
+                let state = json!({"version_info": of.version.to_string(), "listener": printed});
+                json!({"name": of.name.as_str(), "active_state": state})
+            })),
+            message("RoutesConfigDump", "dynamic_route_configs", list(TypeUrl::Route, |of, printed| {
+                json!({"version_info": of.version.to_string(), "route_config": printed})
+            })),
+            message("SecretsConfigDump", "dynamic_active_secrets", list(TypeUrl::Secret, |of, printed| {
+                json!({"name": of.name.as_str(), "version_info": of.version.to_string(), "secret": printed})
+            })),
+            message("EcdsConfigDump", "ecds_filters", list(TypeUrl::Extension, |of, printed| {
+                json!({"version_info": of.version.to_string(), "ecds_filter": printed})
+            })),
+            message("EndpointsConfigDump", "dynamic_endpoint_configs", list(TypeUrl::Endpoints, |of, mut printed| {
+                printed["cluster_name"] = of.name.as_str().into();
+                printed.as_object_mut().unwrap().remove("clusterName");
+                json!({"endpoint_config": printed})
+            })),
+        ]})
+    }
+
+    #[test]
+    fn what_is_missing_extra_or_different_is_told_and_nothing_else() {
+        let wanted = shop();
+        let dump = dumped(&wanted);
+        assert_eq!(compare(&wanted, &Dump::new(dump.clone())).unwrap(), [], "what is as it should be is in step");
+        let mut has = wanted.clone();
+        has.remove(&(TypeUrl::Cluster, "shop/web/80/http".to_owned())).unwrap();
+        let mut other = dumped(&has);
+        let routes = other["configs"][2]["dynamic_route_configs"].as_array_mut().unwrap();
+        let route = routes.iter_mut().find(|route| route["route_config"]["name"] == "shop/web/80").unwrap();
+        route["version_info"] = "other".into();
+        route["route_config"]["virtualHosts"][0]["name"] = "old".into();
+        let listeners = other["configs"][1]["dynamic_listeners"].as_array_mut().unwrap();
+        listeners.push(json!({"name": "old", "active_state": {"listener": {"name": "old"}}}));
+        let told = compare(&wanted, &Dump::new(other)).unwrap();
+        let told: Vec<_> = told.iter().map(|it| (it.name.as_str(), it.what, it.fields.len())).collect();
+        let expected =
+            [("shop/web/80/http", What::Missing, 0), ("old", What::Extra, 0), ("shop/web/80", What::Different, 1)];
+        assert_eq!(told, expected);
     }
 }

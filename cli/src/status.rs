@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use anstyle::Style;
 use anyhow::Context;
 use futures::{StreamExt, stream};
 use k8s_openapi::api::{
@@ -26,9 +27,10 @@ use smidge_operator::{
 
 use crate::{
     args::reads::{Shown, Status},
-    columns::{columns, plain},
+    columns::{columns, plain, styled},
     forward::{Port, ask},
     output::write,
+    paint::{BAD, DOUBTFUL, GOOD, out},
     seen::runtime,
 };
 
@@ -117,7 +119,7 @@ pub(crate) fn run(args: &Status) -> anyhow::Result<ExitCode> {
         let (client, _) = connect().await?;
         let report = report(&client, &args.control_plane, args.namespace.as_deref(), args.timeout).await?;
         match args.output {
-            Shown::Table => std::io::stdout().lock().write_all(text(&report, &args.control_plane).as_bytes())?,
+            Shown::Table => out().write_all(text(&report, &args.control_plane).as_bytes())?,
             form => write(&report, form)?,
         }
         Ok(if is_well(&report) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -150,7 +152,9 @@ pub(crate) async fn report(
         let told = answer.and_then(|body| serde_json::from_slice(&body).context("/proxies is not what it should be"));
         (replica.clone(), told)
     });
-    let answers: Vec<(Pod, anyhow::Result<Proxies>)> = answers.buffered(AT_ONCE).collect().await;
+    let mut answers: Vec<(Pod, anyhow::Result<Proxies>)> = answers.buffered(AT_ONCE).collect().await;
+    // A replica on its way out serves for a moment longer, and need not answer; one that was evicted is only still listed.
+    answers.retain(|(replica, told)| told.is_ok() || !is_over(replica));
     // After the answers: whose pod has become Ready since is connected by then.
     let pods = all.list(&ListParams::default()).await.context("cannot list the pods")?;
     let meshed = pods.items.iter().filter(|pod| is_meshed(pod) && !is_over(pod));
@@ -268,9 +272,19 @@ fn proxy_table(proxies: &[Row]) -> String {
         let (envoy, replica) = (row.envoy.clone().unwrap_or_default(), row.replica.clone().unwrap_or_default());
         [name, row.state.as_str().to_owned(), behind, envoy, replica]
     };
-    let table = columns(["PROXY", "STATE", "BEHIND", "ENVOY", "REPLICA"], proxies.iter().map(cells));
+    let table = styled(["PROXY", "STATE", "BEHIND", "ENVOY", "REPLICA"], proxies.iter().map(cells), style);
     let rejected: String = proxies.iter().filter(|row| row.rejections > 0).map(rejections).collect();
     if rejected.is_empty() { table } else { format!("{table}\n{rejected}") }
+}
+
+fn style(cell: &str) -> Option<Style> {
+    let of = |state: State| (cell == state.as_str()).then_some(state);
+    let all = [State::Synced, State::Stale, State::Rejected, State::NotConnected, State::Unknown];
+    all.into_iter().find_map(of).map(|state| match state {
+        State::Synced => GOOD,
+        State::Stale | State::Unknown => DOUBTFUL,
+        State::Rejected | State::NotConnected => BAD,
+    })
 }
 
 /// What Envoy said, below the table: it is too long for a cell.
@@ -282,9 +296,11 @@ fn rejections(of: &Row) -> String {
 
 #[cfg(test)]
 mod tests {
+    use anstream::adapter::strip_str;
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::paint::painted;
 
     fn pod(name: &str, ready: bool) -> Pod {
         let conditions = json!([{"type": "Ready", "status": if ready { "True" } else { "False" }}]);
@@ -348,7 +364,9 @@ shop/web-0   synced         0       1.40.0  two
 shop/bad-0 has rejected 1, and keeps the last good form:
   RouteConfiguration shop/web/80: no [31mregex
 ";
-        assert_eq!(text(&report, "smidge-system"), expected);
+        let shown = text(&report, "smidge-system");
+        assert!(shown.contains(&painted(BAD, "rejected     ")), "{shown}");
+        assert_eq!(strip_str(&shown).to_string(), expected);
         assert!(!is_well(&report));
     }
 

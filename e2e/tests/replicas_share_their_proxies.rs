@@ -85,6 +85,19 @@ impl Pair {
         .await
     }
 
+    /// Whether the follower says of itself that it follows, and this of the one proxy that it serves.
+    async fn follower_tells(&self, what: &str, holds_of: impl Fn(&Value) -> bool) -> Result<()> {
+        eventually(what, SOON, async || {
+            let answer = self.world.answer_at(self.port, "/proxies").await?;
+            let body = answer.split_once("\r\n\r\n").context("no body")?.1;
+            let told: Value = serde_json::from_str(body)?;
+            let proxy = &told["proxies"][0];
+            let is_late = told["leads"] == false && proxy["pod"] == "late" && proxy["envoy"] == "1.40.0";
+            holds(is_late && holds_of(proxy), || told.to_string())
+        })
+        .await
+    }
+
     /// Nothing is written of what has not changed, up to now: what is written after all else has been looked at says so.
     async fn version(&self, barrier: &str) -> Result<String> {
         let (world, namespace) = (&self.world, &self.world.namespace);
@@ -110,8 +123,10 @@ async fn what_proxies_of_any_replica_acknowledge_is_programmed() -> Result<()> {
     envoy.pause()?;
     pair.split(2).await?;
     let held_back = pair.until_told(&["\"Pending\"", "1 of 2 proxies", "\"observedGeneration\":2"]).await;
+    let told = pair.follower_tells("a proxy that is behind", |proxy| proxy["behind"].as_u64() > Some(0)).await;
     envoy.resume()?;
     held_back.with_context(|| world.operator_log())?;
+    told?;
     world.wait_for("Programmed", SPLIT).await?;
 
     // What it refuses is told with its own words. (It is given a bound of its own: no object is known that a stock Envoy refuses.)
@@ -124,8 +139,18 @@ async fn what_proxies_of_any_replica_acknowledge_is_programmed() -> Result<()> {
     split["spec"]["matches"] = json!([{"kind": "HTTPRouteGroup", "name": "some"}]);
     world.apply(&split).await?;
     pair.until_told(&["\"Rejected\"", "1 of 2 proxies", "late.replicas says", "max program size"]).await?;
+    let is_told = |proxy: &Value| {
+        let rejected = &proxy["rejected"][0];
+        let words = rejected["words"].as_str().unwrap_or_default();
+        proxy["rejections"].as_u64() > Some(0)
+            && rejected["type"] == "RouteConfiguration"
+            && words.contains("max program size")
+    };
+    pair.follower_tells("a rejection", is_told).await?;
     world.apply(&route("x+")).await?;
-    world.wait_for("Programmed", SPLIT).await
+    world.wait_for("Programmed", SPLIT).await?;
+    let is_in_step = |proxy: &Value| proxy["behind"] == 0 && proxy["rejections"] == 0;
+    pair.follower_tells("a proxy in step", is_in_step).await
 }
 
 #[tokio::test]

@@ -19,6 +19,10 @@ pub(crate) enum Shown {
 }
 
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Exit codes: 0 all is well; 1 a proxy has rejected something or is not connected, a replica does not \
+                        answer, or the command failed; 2 the arguments are wrong."
+)]
 pub(crate) struct Status {
     /// Only the proxies of this namespace
     #[arg(short, long, value_name = "NAMESPACE")]
@@ -88,6 +92,9 @@ pub(crate) struct ProxyLogs {
 }
 
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Exit codes: 0 all is well; 1 the mesh refuses a pod, or the command failed; 2 the arguments are wrong."
+)]
 pub(crate) struct Inject {
     /// File or folder of manifests, or - for standard input; may be given several times
     #[arg(short, long = "file", required = true, value_name = "PATH")]
@@ -104,6 +111,10 @@ pub(crate) struct Inject {
 }
 
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Exit codes: 0 all is well; 1 something could not be taken out, or the command failed; 2 the arguments \
+                        are wrong."
+)]
 pub(crate) struct Uninject {
     /// File or folder of manifests, or - for standard input; may be given several times
     #[arg(short, long = "file", required = true, value_name = "PATH")]

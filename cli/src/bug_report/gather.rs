@@ -1,6 +1,7 @@
 //! What a report is made of: questions to the API server, the replicas and some Envoys in, files of the archive out. What cannot
 //! be had is told, and the rest goes on.
 
+use anstream::adapter::strip_str;
 use anyhow::Context;
 use k8s_openapi::{
     api::core::v1::Pod, apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition as Crd,
@@ -140,7 +141,7 @@ async fn logs(client: &Client, args: &BugReport, archive: &mut Archive) {
 /// The state of all, and of some that are not as they should be what they have and say.
 async fn proxies(client: &Client, args: &BugReport, report: &Report, archive: &mut Archive) {
     archive.add_or_tell("status.yaml", serde_yaml::to_string(report));
-    archive.add("status.txt", &status::text(report, &args.control_plane));
+    archive.add("status.txt", &strip_str(&status::text(report, &args.control_plane)).to_string());
     let ill = report.proxies.iter().filter(|row| !matches!(row.state, State::Synced | State::Stale));
     for row in ill.take(PROXIES) {
         let (namespace, pod) = (Some(row.namespace.clone()), row.pod.clone());

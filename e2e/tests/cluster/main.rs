@@ -8,6 +8,7 @@ mod shares;
 mod shop;
 mod the_node_is_a_real_cluster;
 mod the_readme_holds_on_a_cluster;
+mod what_a_running_mesh_says;
 mod what_the_webhook_says;
 mod who_is_refused;
 mod workloads_of_every_kind;
