@@ -25,7 +25,7 @@ pub(crate) fn install_it(args: &Install, options: &Options) -> anyhow::Result<Ex
     runtime()?.block_on(async {
         let (client, _) = connect().await?;
         install(&client, &objects, patience, |progress| match progress {
-            Progress::Applied(what) | Progress::Available(what) => println!("✓ {what}"),
+            Progress::Applied(what) | Progress::Available(what) | Progress::Migrated(what) => println!("✓ {what}"),
             Progress::Waiting(what) => println!("… waiting {what}"),
         })
         .await?;

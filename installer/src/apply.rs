@@ -13,7 +13,7 @@ use kube::{
 };
 use tokio::time::{Instant, sleep};
 
-use crate::{Error, NAMESPACE, OPERATOR, manifests::is_of_kind, refused};
+use crate::{Error, NAMESPACE, OPERATOR, manifests::is_of_kind, migrate::migrate, refused};
 
 /// Who owns the fields that an installation sets.
 const FIELD_MANAGER: &str = "smidge-install";
@@ -30,12 +30,15 @@ pub enum Progress {
     Waiting(String),
     /// The control plane works.
     Available(String),
+    /// Objects from before are stored in the newest version.
+    Migrated(String),
 }
 
-/// Applies all objects, one after the other, and, with `patience`, waits until the control plane is available.
+/// Applies all objects, one after the other, and, with `patience`, waits until the control plane is available; then objects that are
+/// stored in an older version, which it alone can read, are stored anew.
 ///
 /// # Errors
-/// When the API server refuses an object, or it is not available in that time. What was applied stays; the next run
+/// When the API server refuses an object, or it is not available in that time, or an object cannot be stored anew. What was applied stays; the next run
 /// goes on from there.
 pub async fn install(
     client: &Client,
@@ -59,7 +62,7 @@ pub async fn install(
     tell(Progress::Waiting(format!("until deployment {OPERATOR} in {NAMESPACE} is available")));
     available(client, patience).await?;
     tell(Progress::Available(format!("deployment {OPERATOR} in {NAMESPACE} is available")));
-    Ok(())
+    migrate(client, &mut tell).await
 }
 
 /// `<kind> <name>`.

@@ -3,6 +3,7 @@
 //! ```text
 //! manifests/*.yaml ──┐
 //! smidge_crds::all() ┴→ objects(Options) ──install──→ API server ──check──→ Vec<Finding>
+//!                                        ──migrate─→ (objects of users, stored anew)
 //!                                        ──remove──→
 //! ```
 //! Nothing of the control plane's own work is in here.
@@ -10,6 +11,7 @@
 mod apply;
 pub mod check;
 mod manifests;
+mod migrate;
 mod remove;
 
 pub use apply::{Progress, install};
@@ -46,6 +48,19 @@ pub enum Error {
         what: String,
         /// How long it was waited for.
         seconds: u64,
+    },
+    /// Objects from before the installation that the API server does not take as they are.
+    #[error(
+        "objects of {kind} are still stored in an older version ({number}), since they cannot be written as they are: {shown}. Mend them, \
+         then run smidge install again; until then they can be read while the control plane works"
+    )]
+    Unmigrated {
+        /// Of which kind.
+        kind: String,
+        /// How many.
+        number: usize,
+        /// The first of them, each with the API server's words.
+        shown: String,
     },
     /// What is being deleted is not gone in time.
     #[error("{what} is still there after {seconds} s; `smidge uninstall` goes on from here")]

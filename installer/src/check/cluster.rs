@@ -59,7 +59,7 @@ fn create_of(group: &str, resource: &str) -> SelfSubjectAccessReview {
     SelfSubjectAccessReview { spec, ..SelfSubjectAccessReview::default() }
 }
 
-/// CRDs of SMI that something else has installed, where objects are stored in a form that ours cannot read.
+/// CRDs of SMI that something else has installed: what an installation will change about them.
 pub(super) async fn foreign_kinds(client: &Client) -> Result<Vec<Finding>, kube::Error> {
     let installed: Api<Crd> = Api::all(client.clone());
     let compare = async |ours: Crd| {
@@ -70,18 +70,34 @@ pub(super) async fn foreign_kinds(client: &Client) -> Result<Vec<Finding>, kube:
 }
 
 fn foreign(theirs: &Crd, ours: &Crd) -> Option<Finding> {
-    let stored = stored_version(ours);
-    let kept = theirs.status.as_ref().and_then(|status| status.stored_versions.clone()).unwrap_or_default();
-    let other: Vec<&str> = kept.iter().map(String::as_str).filter(|&version| Some(version) != stored).collect();
+    let changes = changes(theirs, ours);
     let what = format!("{} is there already", ours.name_any());
-    (!other.is_empty()).then(|| {
-        let (other, stored) = (other.join(", "), stored.unwrap_or_default());
-        let why = format!(
-            "objects may be stored as {other}, which is not served here: write them anew as {stored} (kubectl get, \
-             convert, kubectl replace), else they cannot be read after the installation"
-        );
+    (!changes.is_empty()).then(|| {
+        let why = format!("smidge install takes it over, and no object is lost: {}", changes.join("; "));
         Finding::doubtful(what, why)
     })
+}
+
+fn changes(theirs: &Crd, ours: &Crd) -> Vec<String> {
+    let served = |crd: &Crd| -> Vec<String> {
+        crd.spec.versions.iter().filter(|version| version.served).map(|version| version.name.clone()).collect()
+    };
+    let (had, has) = (served(theirs), served(ours));
+    let new: Vec<String> = has.iter().filter(|version| !had.contains(version)).cloned().collect();
+    let gone: Vec<String> = had.into_iter().filter(|version| !has.contains(version)).collect();
+    let newest = stored_version(ours).unwrap_or_default();
+    let kept = theirs.status.as_ref().and_then(|status| status.stored_versions.clone()).unwrap_or_default();
+    let old: Vec<String> = kept.into_iter().filter(|version| version != newest).collect();
+    let has_status = |crd: &Crd| crd.spec.versions.iter().any(|version| version.subresources.is_some());
+    [
+        (!old.is_empty()).then(|| format!("objects that are stored as {} are stored as {newest}", old.join(", "))),
+        (!new.is_empty()).then(|| format!("{} are served too", new.join(", "))),
+        (!gone.is_empty()).then(|| format!("{} are served no longer", gone.join(", "))),
+        (!has_status(theirs)).then(|| "objects get a status".to_owned()),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 #[cfg(test)]
@@ -91,6 +107,22 @@ mod tests {
 
     fn verdict(major: &str, minor: &str) -> Verdict {
         version(&Info { major: major.into(), minor: minor.into(), ..Info::default() }).verdict
+    }
+
+    #[test]
+    fn what_an_installation_changes_about_a_crd_is_told() {
+        let ours = smidge_crds::all().into_iter().find(|crd| crd.spec.names.kind == "TrafficSplit").unwrap();
+        assert_eq!(foreign(&ours, &ours), None);
+        let mut theirs = ours.clone();
+        for version in &mut theirs.spec.versions {
+            version.served = version.name == "v1alpha2";
+            version.subresources = None;
+        }
+        theirs.status = serde_json::from_value(serde_json::json!({"storedVersions": ["v1alpha2"]})).unwrap();
+        let expected = "! trafficsplits.split.smi-spec.io is there already: smidge install takes it over, and no object is lost: objects \
+                        that are stored as v1alpha2 are stored as v1alpha4; v1alpha4, v1alpha3, v1alpha1 are served too; objects get a \
+                        status";
+        assert_eq!(foreign(&theirs, &ours).unwrap().to_string(), expected);
     }
 
     #[test]

@@ -19,7 +19,7 @@ use smidge_operator::{
 };
 
 use super::Finding;
-use crate::{NAMESPACE, OPERATOR, apply::is_rolled_out};
+use crate::{NAMESPACE, OPERATOR, apply::is_rolled_out, migrate::older_versions};
 
 pub(super) fn deployment(deployment: &Deployment) -> Finding {
     let status = deployment.status.clone().unwrap_or_default();
@@ -100,6 +100,27 @@ pub(super) async fn validator(client: &Client) -> Result<Vec<Finding>, kube::Err
     let why =
         format!("webhook {VALIDATOR} has no caBundle yet, so they are told in their status only; the leader writes it");
     Ok(vec![if is_asked { Finding::good(what) } else { Finding::doubtful(what, why) }])
+}
+
+/// Whether objects may be stored in an older version still: nothing to say where none are.
+pub(super) async fn unmigrated(client: &Client) -> Result<Vec<Finding>, kube::Error> {
+    let installed: Api<Crd> = Api::all(client.clone());
+    let look = async |ours: Crd| {
+        let older = installed.get_opt(&ours.name_any()).await?.map(|found| older_versions(&found)).unwrap_or_default();
+        Ok::<_, kube::Error>((!older.is_empty()).then(|| format!("{} as {}", ours.spec.names.kind, older.join(", "))))
+    };
+    let kinds: Vec<String> =
+        try_join_all(smidge_crds::all().into_iter().map(look)).await?.into_iter().flatten().collect();
+    let why = || {
+        format!(
+            "{} may be, and can be read only while the control plane works: run smidge install again",
+            kinds.join("; ")
+        )
+    };
+    Ok((!kinds.is_empty())
+        .then(|| Finding::doubtful("no object is stored in an older version", why()))
+        .into_iter()
+        .collect())
 }
 
 /// Whether the API server has objects of every kind converted between their versions.

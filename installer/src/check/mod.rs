@@ -90,6 +90,7 @@ pub async fn check(client: &Client) -> Result<Vec<Finding>, kube::Error> {
                     ("the webhook", Box::pin(control::webhook(client))),
                     ("the validator", Box::pin(control::validator(client))),
                     ("the conversions", Box::pin(control::conversions(client))),
+                    ("the versions that are stored", Box::pin(control::unmigrated(client))),
                     ("the rotation of the root", Box::pin(control::rotation(client))),
                     ("the ClusterTrustBundle", Box::pin(bundle::bundle(client))),
                     ("the namespaces of the mesh", Box::pin(members::namespaces(client))),

@@ -4,11 +4,12 @@ use futures::future::try_join_all;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition as Crd;
 use kube::{
     Api, Client, ResourceExt,
-    api::{ApiResource, DynamicObject, ListParams},
+    api::{DynamicObject, ListParams},
 };
 use serde_json::Value;
 
 use super::Finding;
+use crate::migrate::resource;
 
 /// How many objects the API server is asked for at once.
 const PAGE: u32 = 500;
@@ -61,15 +62,7 @@ async fn of_kind(client: &Client, crd: &Crd) -> Result<(usize, Vec<Finding>), ku
 
 /// All objects of a kind. A kind that is not installed is told elsewhere.
 async fn listed(client: &Client, crd: &Crd) -> Result<Vec<DynamicObject>, kube::Error> {
-    let Some(stored) = crd.spec.versions.iter().find(|version| version.storage) else { return Ok(Vec::new()) };
-    let resource = ApiResource {
-        group: crd.spec.group.clone(),
-        version: stored.name.clone(),
-        api_version: format!("{}/{}", crd.spec.group, stored.name),
-        kind: crd.spec.names.kind.clone(),
-        plural: crd.spec.names.plural.clone(),
-    };
-    let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
+    let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource(crd));
     let (mut page, mut objects) = (ListParams::default().limit(PAGE), Vec::new());
     loop {
         let list = match api.list(&page).await {
