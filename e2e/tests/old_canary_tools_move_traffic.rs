@@ -2,7 +2,11 @@
 //! v1alpha3, by PUT or by JSON merge patch, owned by their rollout, the root among its own backends. A real API server, a real
 //! operator that converts, real Envoys under load: no request fails, and the measured shares follow.
 
-use std::{net::SocketAddr, ops::Range};
+use std::{
+    net::SocketAddr,
+    ops::Range,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, ensure};
 use kube::{
@@ -23,6 +27,9 @@ const HASH: &str = "rollouts-pod-template-hash";
 const RATE: f64 = 400.0;
 const SETTLING: f64 = 240.0;
 const MEASURED: f64 = 160.0;
+
+/// That takes a second where nothing else runs; half of the steps have to be done by then.
+const SOON_ENOUGH: Duration = Duration::from_secs(2);
 
 /// A tool that moves traffic.
 struct Tool {
@@ -119,8 +126,9 @@ impl Rollout {
     }
 
     /// Sets the weights, and takes the new version's share in the rest of the second.
-    async fn share_at(&self, tool: &Tool, canary: u32) -> Result<f64> {
+    async fn share_at(&self, tool: &Tool, canary: u32) -> Result<(f64, Duration)> {
         self.set(tool, canary).await?;
+        let set_at = Instant::now();
         let begun = last_line(&self.load)?["sent"].as_f64().unwrap_or_default();
         let before = self.sent(begun + SETTLING).await?;
         let after = self.sent(begun + SETTLING + MEASURED).await?;
@@ -128,7 +136,7 @@ impl Rollout {
             let count = |sum: &Value| sum["by_server"][server].as_f64().unwrap_or_default();
             count(&after) - count(&before)
         };
-        Ok(answers("new") / (answers("new") + answers("old")))
+        Ok((answers("new") / (answers("new") + answers("old")), set_at.elapsed()))
     }
 
     async fn sent(&self, least: f64) -> Result<Value> {
@@ -142,21 +150,27 @@ impl Rollout {
     /// Goes through the percentages in turn. One measurement is of few requests, so it is held to little; all of them together
     /// would tell if shares were behind by a step.
     async fn go(&self, tool: &Tool, percentages: impl Iterator<Item = u32>) -> Result<()> {
-        let mut behind = Vec::new();
+        let (mut behind, mut took) = (Vec::new(), Vec::new());
         for canary in percentages {
-            let (wanted, measured) = (f64::from(canary) / 100.0, self.share_at(tool, canary).await?);
+            let (measured, until_then) = self.share_at(tool, canary).await?;
+            let wanted = f64::from(canary) / 100.0;
+            took.push(until_then);
             ensure!((wanted - measured).abs() < 0.18, "{} {canary} %: {measured} measured", tool.version);
             behind.push(wanted - measured);
         }
         let mean = behind.iter().sum::<f64>() / behind.len() as f64;
         ensure!(mean.abs() < 0.03, "{}: behind by {mean} at the mean: {behind:?}", tool.version);
+        took.sort();
+        let median = took[took.len() / 2];
+        println!("{}: from a weight to the end of what was measured {median:?}", tool.version);
+        ensure!(median < SOON_ENOUGH, "the load is too slow on this machine: {took:?}");
         Ok(())
     }
 
     /// The new version becomes the stable one: its Service selects other pods, and then the weights go back.
     async fn promote(&self, tool: &Tool) -> Result<()> {
         self.select("stable", "b79d", &self.new).await?;
-        let share = self.share_at(tool, 0).await?;
+        let (share, _) = self.share_at(tool, 0).await?;
         ensure!(share == 1.0, "{share} of the answers are the new version's, behind both Services");
         self.select("canary", "6cf5", &self.old).await
     }
