@@ -4,6 +4,7 @@
 use std::{
     fs,
     net::Ipv4Addr,
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -15,14 +16,14 @@ use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use smidge_e2e::{
     Rest, eventually, holds, objects,
-    proxies::{Door, Load, scout},
+    proxies::{Door, Event, Expected, Load, scout},
     secure::{CONTROL_PLANE, trust},
     world::SOON,
 };
 use tokio::{
-    sync::mpsc,
+    sync::{Semaphore, mpsc},
     task::JoinSet,
-    time::{Instant, MissedTickBehavior, interval, timeout},
+    time::{Instant, MissedTickBehavior, interval, timeout, timeout_at},
 };
 
 use crate::scene::{Scene, idle, splits};
@@ -30,16 +31,19 @@ use crate::scene::{Scene, idle, splits};
 const ACCOUNT: &str = "churn";
 /// From the begin of one pod to that of the next.
 const PODS: Duration = Duration::from_millis(50);
-/// How long a pod lives.
-const LIFE: Duration = Duration::from_secs(3);
+/// How long a pod lives once its proxy has everything.
+const LIFE: Duration = Duration::from_secs(2);
+/// How many live at a time at most, on a machine that is slower than they come.
+const PLACES: usize = 100;
 /// From one change of an SMI object to the next.
 const CHANGES: Duration = Duration::from_millis(100);
 /// From one look at what the operator holds to the next.
 const LOOKS: Duration = Duration::from_millis(500);
 /// By how much of itself any of it may grow over the second half, beside twice what it goes up and down by anyway.
 const GROWTH: f64 = 0.1;
-/// How many more files and tasks there may be at the end than at the beginning: of connections that are kept for the next request.
-const KEPT: f64 = 16.0;
+/// How many more files and tasks there may be at the end than at the beginning: of connections to the API server that are kept for
+/// a while, as many as there were reviews of tokens at once.
+const KEPT: f64 = 40.0;
 
 #[tokio::test]
 async fn a_mesh_in_which_pods_come_and_go_costs_no_more_than_at_first() -> Result<()> {
@@ -58,9 +62,12 @@ async fn a_mesh_in_which_pods_come_and_go_costs_no_more_than_at_first() -> Resul
         churn.begun.load(Relaxed),
         churn.served.load(Relaxed)
     );
-    all_was_served(&churn, seconds)?;
-    for (what, of) in [("memory", of_memory as fn(&Sample) -> f64), ("open files", of_files), ("tasks", of_tasks)] {
-        is_flat(what, &samples, of)?;
+    all_were_served(&churn, seconds)?;
+    is_flat("MiB of memory", &samples, |sample| sample.memory)?;
+    // In less time than that the numbers say how busy the machine is, and nothing else.
+    if seconds >= 300 {
+        is_flat("open files of each stream", &samples, |sample| sample.files / sample.streams)?;
+        is_flat("tasks of each stream", &samples, |sample| sample.tasks / sample.streams)?;
     }
     churn.is_over(&scene).await?;
     nothing_is_left(&scene, &before).await?;
@@ -69,10 +76,10 @@ async fn a_mesh_in_which_pods_come_and_go_costs_no_more_than_at_first() -> Resul
     scene.end().await
 }
 
-/// A machine that is busy makes fewer; that it makes some, and that most of them live to have everything, is what counts.
-fn all_was_served(churn: &Churn, seconds: u64) -> Result<()> {
-    let [begun, served] = [&churn.begun, &churn.served].map(|of| of.load(Relaxed));
-    ensure!(begun >= 5 * seconds && served * 10 >= begun * 5, "{begun} pods in {seconds} s, {served} with everything");
+/// A busy machine makes fewer; each that it makes has everything in the end.
+fn all_were_served(churn: &Churn, seconds: u64) -> Result<()> {
+    let [served, lost] = [&churn.served, &churn.lost].map(|of| of.load(Relaxed));
+    ensure!(served >= seconds && lost == 0, "{served} pods in {seconds} s had everything, {lost} never had");
     Ok(())
 }
 
@@ -80,9 +87,11 @@ struct Churn {
     rest: Rest,
     namespace: String,
     door: Door,
-    load: Arc<Load>,
+    expected: Expected,
     begun: AtomicU64,
-    served: Arc<AtomicU64>,
+    served: AtomicU64,
+    lost: AtomicU64,
+    places: Semaphore,
 }
 
 impl Churn {
@@ -96,18 +105,8 @@ impl Churn {
         let token = rest.add_proxy(&namespace, "scout", ACCOUNT, Ipv4Addr::new(10, 127, 0, 1).into()).await?;
         let expected = scout(&door, &format!("scout.{namespace}"), Some(&token)).await?;
         rest.delete(&format!("/api/v1/namespaces/{namespace}/pods/scout")).await?;
-        let (events, mut told) = mpsc::unbounded_channel();
-        let served = Arc::new(AtomicU64::new(0));
-        let count = Arc::clone(&served);
-        tokio::spawn(async move {
-            while let Some(event) = told.recv().await {
-                if matches!(event, smidge_e2e::proxies::Event::Served(_)) {
-                    count.fetch_add(1, Relaxed);
-                }
-            }
-        });
-        let load = Load::new(expected, events);
-        Ok(Self { rest, namespace, door, load, begun: AtomicU64::new(0), served })
+        let [begun, served, lost] = Default::default();
+        Ok(Self { rest, namespace, door, expected, begun, served, lost, places: Semaphore::new(PLACES) })
     }
 
     async fn pods(self: Arc<Self>) {
@@ -116,6 +115,9 @@ impl Churn {
         let mut living = JoinSet::new();
         loop {
             ticks.tick().await;
+            if self.places.available_permits() == 0 {
+                continue;
+            }
             living.spawn(Arc::clone(&self).one_pod(self.begun.fetch_add(1, Relaxed)));
             while living.try_join_next().is_some() {}
         }
@@ -123,14 +125,36 @@ impl Churn {
 
     /// Comes, is served, and goes.
     async fn one_pod(self: Arc<Self>, n: u64) {
+        let Ok(_place) = self.places.acquire().await else { return };
         let name = format!("churn-{n}");
         // Addresses are used again, as a cluster does.
         let ip = Ipv4Addr::from(0x0A80_0001 + u32::try_from(n % 65_536).unwrap_or_default());
         if let Ok(token) = self.rest.add_proxy(&self.namespace, &name, ACCOUNT, ip.into()).await {
-            let node = format!("{name}.{}", self.namespace);
-            let _ = timeout(LIFE, self.load.clone().run(&self.door, &node, Some(&token))).await;
+            let had_everything = self.lives(&format!("{name}.{}", self.namespace), &token).await;
+            let count = if had_everything { &self.served } else { &self.lost };
+            count.fetch_add(1, Relaxed);
         }
         let _ = self.rest.delete(&format!("/api/v1/namespaces/{}/pods/{name}", self.namespace)).await;
+    }
+
+    /// Lives on for a while once it has everything; comes again where it is not let in at once. Whether it ever had everything.
+    async fn lives(&self, node: &str, token: &str) -> bool {
+        let (events, mut told) = mpsc::unbounded_channel();
+        let load = Load::new(self.expected.clone(), events);
+        let deadline = Instant::now() + SOON;
+        while Instant::now() < deadline {
+            let mut stream = pin!(load.clone().run(&self.door, node, Some(token)));
+            let served = timeout_at(deadline, told.recv());
+            let is_served = tokio::select! {
+                _ = &mut stream => false,
+                event = served => matches!(event, Ok(Some(Event::Served(_)))),
+            };
+            if is_served {
+                let _ = timeout(LIFE, stream).await;
+                return true;
+            }
+        }
+        false
     }
 
     /// Takes away what was cut off, and waits until the operator knows.
@@ -168,24 +192,15 @@ async fn changes(rest: Rest, namespace: String) {
 }
 
 /// What the operator holds at a time.
+#[derive(Debug)]
 struct Sample {
     /// Since the first one, in seconds.
     at: f64,
     memory: f64,
     files: f64,
     tasks: f64,
-}
-
-fn of_memory(sample: &Sample) -> f64 {
-    sample.memory
-}
-
-fn of_files(sample: &Sample) -> f64 {
-    sample.files
-}
-
-fn of_tasks(sample: &Sample) -> f64 {
-    sample.tasks
+    /// Of proxies: more and less of them are there from moment to moment.
+    streams: f64,
 }
 
 async fn watch(scene: &Scene, time: Duration) -> Result<Vec<Sample>> {
@@ -204,11 +219,14 @@ async fn look(scene: &Scene, begun: Instant) -> Result<Sample> {
     let kib: f64 = rss.trim().trim_end_matches(" kB").parse()?;
     let files = fs::read_dir(format!("/proc/{pid}/fd"))?.count() as f64;
     let tasks = scene.world.metric("smidge_tasks").await? as f64;
-    Ok(Sample { at: begun.elapsed().as_secs_f64(), memory: kib / 1024.0, files, tasks })
+    let streams = scene.world.metric("smidge_xds_streams").await? as f64;
+    Ok(Sample { at: begun.elapsed().as_secs_f64(), memory: kib / 1024.0, files, tasks, streams })
 }
 
 /// Of hundreds of proxies that were there, nothing is left but a few connections to the API server.
 async fn nothing_is_left(scene: &Scene, before: &Sample) -> Result<()> {
+    let then = look(scene, Instant::now()).await?;
+    println!("before: {before:.0?}; after: {then:.0?}");
     eventually("an end of what proxies took", SOON, async || {
         let now = look(scene, Instant::now()).await?;
         let left = [now.files - before.files, now.tasks - before.tasks];
