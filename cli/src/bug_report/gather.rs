@@ -14,6 +14,7 @@ use kube::{
 use serde_json::{Value, json};
 use smidge_injector::PROXY;
 use smidge_installer::check::check;
+use smidge_operator::custody::{INJECTOR, VALIDATOR};
 
 use super::{Archive, redaction::redact};
 use crate::{
@@ -50,9 +51,11 @@ pub(super) async fn all(client: &Client, args: &BugReport, archive: &mut Archive
         let api = Api::namespaced_with(client.clone(), &args.control_plane, &resource);
         archive.add_or_tell(&format!("control-plane/{kind}.yaml"), listed(&api).await);
     }
-    let webhooks = GroupVersionKind::gvk("admissionregistration.k8s.io", "v1", "MutatingWebhookConfiguration");
-    let hooks: Api<DynamicObject> = Api::all_with(client.clone(), &ApiResource::from_gvk(&webhooks));
-    archive.add_or_tell("control-plane/webhook.yaml", one(&hooks, smidge_operator::custody::INJECTOR).await);
+    for (kind, name) in [("MutatingWebhookConfiguration", INJECTOR), ("ValidatingWebhookConfiguration", VALIDATOR)] {
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("admissionregistration.k8s.io", "v1", kind));
+        let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
+        archive.add_or_tell(&format!("control-plane/{kind}.yaml"), one(&api, name).await);
+    }
     for crd in smidge_crds::all() {
         archive.add_or_tell(&format!("objects/{}.yaml", crd.spec.names.kind), custom(client, &crd).await);
     }
