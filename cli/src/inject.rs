@@ -54,8 +54,12 @@ pub(crate) fn run(args: &Inject) -> anyhow::Result<ExitCode> {
         }
         Ok(())
     })?;
+    // What goes on to kubectl is all or nothing.
+    if is_refused {
+        return Ok(ExitCode::FAILURE);
+    }
     print(&documents)?;
-    Ok(if is_refused { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(ExitCode::SUCCESS)
 }
 
 pub(crate) fn take_out(args: &Uninject) -> anyhow::Result<ExitCode> {
@@ -141,6 +145,7 @@ fn for_each(
             let metadata = object["metadata"].clone();
             let name = format!("{kind} {}", plain(metadata["name"].as_str().unwrap_or("(without a name)")));
             if let Some(pod) = object.pointer_mut(place) {
+                anyhow::ensure!(pod.is_object(), "{name}: what stands where a pod is described is no object");
                 visit(name, &metadata, pod)?;
             }
         }

@@ -231,8 +231,10 @@ pub(crate) fn is_well(report: &Report) -> bool {
     answered && report.proxies.iter().all(|row| matches!(row.state, State::Synced | State::Stale))
 }
 
-fn is_meshed(pod: &Pod) -> bool {
-    pod.spec.iter().flat_map(|spec| spec.init_containers.iter().flatten()).any(|container| container.name == PROXY)
+/// As the mesh itself decides: by the name of any container.
+pub(crate) fn is_meshed(pod: &Pod) -> bool {
+    let all = pod.spec.iter().flat_map(|spec| spec.containers.iter().chain(spec.init_containers.iter().flatten()));
+    all.into_iter().any(|container| container.name == PROXY)
 }
 
 fn is_over(pod: &Pod) -> bool {

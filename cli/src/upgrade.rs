@@ -28,18 +28,36 @@ pub(crate) struct Upgrade {
 }
 
 pub(crate) fn run(args: &Install) -> anyhow::Result<ExitCode> {
-    let Upgrade { options, from, to } = runtime()?.block_on(async {
+    let (Upgrade { options, from, to }, lost) = runtime()?.block_on(async {
         let (client, _) = connect().await?;
         let deployments: Api<Deployment> = Api::namespaced(client, NAMESPACE);
         let now = deployments.get_opt(OPERATOR).await.with_context(|| format!("cannot read deployment {OPERATOR}"))?;
         let Some(now) = now else {
             bail!("there is no installation in {NAMESPACE} to upgrade: smidge install makes one");
         };
-        plan(&now, args.options(), &own_image()?).map_err(|why| anyhow!("cannot upgrade the control plane: {why}"))
+        let plan = plan(&now, args.options(), &own_image()?);
+        Ok::<_, anyhow::Error>((
+            plan.map_err(|why| anyhow!("cannot upgrade the control plane: {why}"))?,
+            own_arguments(&now)?,
+        ))
     })?;
     // Beside the manifests of a dry run, not among them.
     eprintln!("• control plane: {from} → {to} (this is smidge {})", env!("CARGO_PKG_VERSION"));
+    lost.iter().for_each(|argument| {
+        eprintln!("! the control plane runs with {argument}, which is not carried over: set it again")
+    });
     install_it(args, &options)
+}
+
+/// The arguments that somebody has given the control plane, and this version's manifests do not.
+fn own_arguments(now: &Deployment) -> anyhow::Result<Vec<String>> {
+    let built_in = serde_json::to_string(&objects(&Options::default())?)?;
+    let is_known = |argument: &String| {
+        [PROXY_FLAG, REDIRECT_FLAG].iter().any(|flag| argument.starts_with(flag))
+            || built_in.contains(argument.as_str())
+    };
+    let containers = now.spec.iter().flat_map(|spec| spec.template.spec.iter().flat_map(|spec| &spec.containers));
+    Ok(containers.flat_map(|of| of.args.iter().flatten()).filter(|argument| !is_known(argument)).cloned().collect())
 }
 
 /// The control plane's image of this version.

@@ -85,8 +85,8 @@ pub fn undo(pod: &mut Value) -> Result<bool, UndoError> {
 }
 
 fn has_sidecar(pod: &Value) -> bool {
-    let containers = pod["spec"]["initContainers"].as_array().into_iter().flatten();
-    containers.into_iter().any(|container| container["name"] == crate::PROXY)
+    let lists = ["containers", "initContainers"].map(|list| pod["spec"][list].as_array().into_iter().flatten());
+    lists.into_iter().flatten().any(|container| container["name"] == crate::PROXY)
 }
 
 fn is_empty(value: &Value) -> bool {

@@ -16,7 +16,10 @@ use smidge_injector::PROXY;
 use smidge_installer::check::check;
 use smidge_operator::custody::{INJECTOR, VALIDATOR};
 
-use super::{Archive, redaction::redact};
+use super::{
+    Archive,
+    redaction::{redact, without_queries},
+};
 use crate::{
     args::reads::{BugReport, ProxyPod},
     proxy::Envoy,
@@ -93,8 +96,9 @@ async fn kinds(client: &Client) -> anyhow::Result<String> {
         let versions: Vec<Value> =
             versions.map(|it| json!({"name": it.name, "served": it.served, "storage": it.storage})).collect();
         let stored = theirs.status.as_ref().and_then(|status| status.stored_versions.clone());
-        let strategy = theirs.spec.conversion.map(|conversion| conversion.strategy);
-        kinds.push(json!({"name": name, "versions": versions, "storedVersions": stored, "conversion": strategy}));
+        kinds.push(
+            json!({"name": name, "versions": versions, "storedVersions": stored, "conversion": theirs.spec.conversion}),
+        );
     }
     Ok(serde_yaml::to_string(&kinds)?)
 }
@@ -132,11 +136,11 @@ async fn logs(client: &Client, args: &BugReport, archive: &mut Archive) {
     for replica in replicas {
         let name = replica.name_any();
         let parameters = LogParams { tail_lines: Some(LINES), ..LogParams::default() };
-        archive.add_or_tell(&format!("logs/{name}.log"), pods.logs(&name, &parameters).await);
+        archive.add_or_tell(&format!("logs/{name}.log"), log(&pods, &name, &parameters).await);
         let statuses = replica.status.iter().flat_map(|status| status.container_statuses.iter().flatten());
         if statuses.into_iter().any(|status| status.restart_count > 0) {
             let before = LogParams { previous: true, ..parameters };
-            archive.add_or_tell(&format!("logs/{name}.previous.log"), pods.logs(&name, &before).await);
+            archive.add_or_tell(&format!("logs/{name}.previous.log"), log(&pods, &name, &before).await);
         }
     }
 }
@@ -154,11 +158,16 @@ async fn proxies(client: &Client, args: &BugReport, report: &Report, archive: &m
         let pods: Api<Pod> = Api::namespaced(client.clone(), &row.namespace);
         let container = Some(PROXY.to_owned());
         let parameters = LogParams { container, tail_lines: Some(LINES), ..LogParams::default() };
-        archive.add_or_tell(&format!("{place}.log"), pods.logs(&row.pod, &parameters).await);
+        archive.add_or_tell(&format!("{place}.log"), log(&pods, &row.pod, &parameters).await);
     }
 }
 
+async fn log(pods: &Api<Pod>, name: &str, parameters: &LogParams) -> kube::Result<String> {
+    Ok(without_queries(&pods.logs(name, parameters).await?))
+}
+
 async fn dump(client: &Client, of: &ProxyPod) -> anyhow::Result<String> {
-    let dump = Envoy::of(client, of).await?.dump().await?;
-    Ok(serde_json::to_string_pretty(dump.value())?)
+    let mut dump = Envoy::of(client, of).await?.dump().await?.value().clone();
+    redact(&mut dump);
+    Ok(serde_json::to_string_pretty(&dump)?)
 }

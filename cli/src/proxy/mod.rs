@@ -20,6 +20,7 @@ use crate::{
     forward::{Port, ask},
     output::write,
     seen::runtime,
+    status::is_meshed,
 };
 use dump::Dump;
 
@@ -62,9 +63,8 @@ impl<'a> Envoy<'a> {
         let pods: Api<Pod> = Api::namespaced(client.clone(), &namespace);
         let pod = pods.get_opt(&of.pod).await.with_context(|| format!("cannot read pod {namespace}/{}", of.pod))?;
         let Some(pod) = pod else { bail!("there is no pod {} in namespace {namespace} (-n names another)", of.pod) };
-        let mut containers = pod.spec.iter().flat_map(|spec| spec.init_containers.iter().flatten());
         ensure!(
-            containers.any(|container| container.name == PROXY),
+            is_meshed(&pod),
             "pod {namespace}/{} has no sidecar: it was created before its namespace had the label smidge.dev/inject=enabled, or \
              stays out of the mesh (smidge describe says why)",
             of.pod
