@@ -290,6 +290,23 @@ fn smi_1_a_v1alpha1_client_that_adds_a_match_leaves_the_headers_of_the_others_al
 }
 
 #[test]
+fn what_is_carried_and_what_the_author_has_annotated_are_together_what_the_api_server_admits() {
+    const ADMITTED: usize = 256 * 1024;
+    let headers: Vec<_> =
+        (0..60).map(|at| json!({"name": format!("m{at}"), "headers": [{"x": "a".repeat(2_000)}]})).collect();
+    for own in [0, 100_000, 150_000, ADMITTED - 100] {
+        let note = Some("n".repeat(own));
+        let group = object(ROUTES, 4, json!({"matches": headers}), note.clone(), false);
+        let old = convert(group.clone(), &api_version(ROUTES, 1));
+        let annotations = old["metadata"]["annotations"].as_object().unwrap();
+        let size: usize = annotations.iter().map(|(name, value)| name.len() + value.as_str().unwrap().len()).sum();
+        assert!(size <= ADMITTED, "{size}");
+        assert_eq!(annotations["example.org/note"].as_str(), note.as_deref());
+        assert_eq!(convert(old, &api_version(ROUTES, 4)) == group, own <= 100_000, "{own}");
+    }
+}
+
+#[test]
 fn an_unknown_kind_version_or_group_comes_back_as_it_is() {
     let object = object(SPLIT, 2, json!({"service": "s"}), None, false);
     for to in ["split.smi-spec.io/v1alpha5", "split.smi-spec.io/v1", "specs.smi-spec.io/v1alpha4", "v1", ""] {

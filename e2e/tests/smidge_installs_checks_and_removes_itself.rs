@@ -80,6 +80,10 @@ async fn it_goes_and_says_what_stays(api: &ApiServer) -> Result<()> {
     finds(&removed, "… waiting until Namespace smidge-system is gone (Terminating)")?;
     finds(&removed, "• kept CustomResourceDefinition trafficsplits.split.smi-spec.io")?;
 
+    let path = "-ojsonpath={.spec.conversion} {.spec.versions[?(@.served==true)].name}";
+    let rests = api.kubectl(&["get", "crd", "trafficsplits.split.smi-spec.io", path]).await?;
+    ensure!(rests == "{\"strategy\":\"None\"} v1alpha4", "nobody converts any more: {rests}");
+
     end_namespace(api, "smidge-system").await?;
     api.apply(MESHED).await?;
     let again = told(&smidge(api, &["uninstall"])?, 0)?;

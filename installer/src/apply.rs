@@ -13,7 +13,7 @@ use kube::{
 };
 use tokio::time::{Instant, sleep};
 
-use crate::{Error, NAMESPACE, OPERATOR, manifests::is_of_kind, migrate::migrate, refused};
+use crate::{Error, NAMESPACE, OPERATOR, check::ca_bundle, manifests::is_of_kind, migrate::migrate, refused};
 
 /// Who owns the fields that an installation sets.
 const FIELD_MANAGER: &str = "smidge-install";
@@ -62,6 +62,7 @@ pub async fn install(
     tell(Progress::Waiting(format!("until deployment {OPERATOR} in {NAMESPACE} is available")));
     available(client, patience).await?;
     tell(Progress::Available(format!("deployment {OPERATOR} in {NAMESPACE} is available")));
+    trusting(client).await?;
     migrate(client, &mut tell).await
 }
 
@@ -99,6 +100,21 @@ impl Kinds {
             _ => Api::all_with(self.client.clone(), resource),
         })
     }
+}
+
+/// Waits until the API server knows whom to trust with conversions.
+async fn trusting(client: &Client) -> Result<(), Error> {
+    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
+    for crd in smidge_crds::converted() {
+        let name = crd.name_any();
+        let what = format!("CustomResourceDefinition {name} has no caBundle, which the leader writes,");
+        eventually(&what, Duration::from_secs(60), async || {
+            let crd = api.get(&name).await.map_err(refused(format!("cannot read CustomResourceDefinition {name}")))?;
+            Ok(ca_bundle(&crd).is_some())
+        })
+        .await?;
+    }
+    Ok(())
 }
 
 async fn established(client: &Client, name: &str) -> Result<(), Error> {

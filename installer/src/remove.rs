@@ -3,14 +3,18 @@
 
 use std::time::Duration;
 
-use k8s_openapi::api::{
-    certificates::v1beta1::ClusterTrustBundle,
-    core::v1::{ConfigMap, Pod},
+use k8s_openapi::{
+    api::{
+        certificates::v1beta1::ClusterTrustBundle,
+        core::v1::{ConfigMap, Pod},
+    },
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition as Crd,
 };
 use kube::{
     Api, Client, ResourceExt,
-    api::{DeleteParams, DynamicObject, ListParams},
+    api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams},
 };
+use serde_json::json;
 use smidge_injector::{CLUSTER_TRUST_BUNDLE, TRUST_CONFIG_MAP};
 use tokio::time::{Instant, sleep};
 
@@ -71,6 +75,7 @@ pub async fn remove(
     for object in webhooks.into_iter().chain(rest) {
         let shown = shown(object);
         if is_of_kind(object, "CustomResourceDefinition") && !how.with_crds {
+            rest_on_stored_version(client, &object.name_any()).await?;
             tell(Removal::Kept(shown));
             continue;
         }
@@ -96,6 +101,23 @@ pub async fn remove(
         tell(Removal::Deleted(shown));
     }
     Ok(())
+}
+
+/// A CRD that stays has nobody to convert any more: from now on only the version in which objects are stored is served.
+async fn rest_on_stored_version(client: &Client, name: &str) -> Result<(), Error> {
+    let crds: Api<Crd> = Api::all(client.clone());
+    let what = || format!("cannot make CustomResourceDefinition {name} serve the stored version alone");
+    let Some(crd) = crds.get_opt(name).await.map_err(refused(what()))? else { return Ok(()) };
+    if crd.spec.conversion.as_ref().is_none_or(|conversion| conversion.strategy != "Webhook") {
+        return Ok(());
+    }
+    let older = crd.spec.versions.iter().enumerate().filter(|(_, version)| !version.storage);
+    let unserved =
+        older.map(|(at, _)| json!({"op": "replace", "path": format!("/spec/versions/{at}/served"), "value": false}));
+    let unasked = json!({"op": "replace", "path": "/spec/conversion", "value": {"strategy": "None"}});
+    let patch = serde_json::from_value(unserved.chain([unasked]).collect()).map_err(kube::Error::SerdeError);
+    let patch: Patch<Crd> = Patch::Json(patch.map_err(refused(what()))?);
+    crds.patch(name, &PatchParams::default(), &patch).await.map(drop).map_err(refused(what()))
 }
 
 /// Until when is waited.

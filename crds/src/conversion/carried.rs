@@ -9,8 +9,9 @@ use xxhash_rust::xxh3::xxh3_64;
 
 const PREFIX: &str = "conversion.smidge.dev/";
 
-/// The API server admits 256 KiB of annotations; beyond this a field is not carried, rather than failing every LIST.
-const LONGEST: usize = 128 * 1024;
+/// The API server admits so many bytes of annotations, names included, the author's own among them; beyond this a field is not
+/// carried, rather than failing every LIST.
+const ROOM: usize = 256 * 1024;
 
 /// The annotations of an object that is on its way.
 pub(super) struct Carried {
@@ -37,10 +38,15 @@ impl Carried {
     }
 
     pub(super) fn put(&mut self, field: &str, basis: &Value, value: &Value) {
-        let annotation = format!("{}:{value}", hash(basis));
-        if annotation.len() <= LONGEST {
-            self.annotations.insert(name(field), annotation.into());
+        let (name, annotation) = (name(field), format!("{}:{value}", hash(basis)));
+        if self.taken() + name.len() + annotation.len() <= ROOM {
+            self.annotations.insert(name, annotation.into());
         }
+    }
+
+    /// How many bytes the annotations have already.
+    fn taken(&self) -> usize {
+        self.annotations.iter().map(|(name, value)| name.len() + value.as_str().map_or(0, str::len)).sum()
     }
 
     /// Drops what nobody took.

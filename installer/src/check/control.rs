@@ -143,7 +143,7 @@ pub(super) async fn conversions(client: &Client) -> Result<Vec<Finding>, kube::E
 }
 
 /// What the API server trusts when it has objects of a kind converted.
-fn ca_bundle(crd: &Crd) -> Option<&ByteString> {
+pub(crate) fn ca_bundle(crd: &Crd) -> Option<&ByteString> {
     let hook = crd.spec.conversion.as_ref()?.webhook.as_ref()?.client_config.as_ref()?;
     hook.ca_bundle.as_ref().filter(|bundle| !bundle.0.is_empty())
 }

@@ -21,6 +21,7 @@ use futures::future::join_all;
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::{Api, Client};
 
+pub(crate) use self::control::ca_bundle;
 use crate::{NAMESPACE, OPERATOR};
 
 /// What was looked at, and how it is.

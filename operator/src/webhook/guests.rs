@@ -13,11 +13,22 @@ const CONNECTIONS: usize = 16;
 /// How many addresses may be connected.
 const ADDRESSES: usize = 1024;
 /// How many bodies of one address may be read at the same time.
-const BODIES: usize = 16;
+pub(super) const BODIES: u32 = 16;
+/// How many large bodies may be read at the same time, whoever sends them.
+const LARGE: usize = 2;
 
 /// All that are connected.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Guests(Arc<Mutex<HashMap<IpAddr, Weak<Shared>>>>);
+#[derive(Clone, Debug)]
+pub(super) struct Guests {
+    all: Arc<Mutex<HashMap<IpAddr, Weak<Shared>>>>,
+    large: Arc<Semaphore>,
+}
+
+impl Default for Guests {
+    fn default() -> Self {
+        Self { all: Arc::default(), large: Arc::new(Semaphore::new(LARGE)) }
+    }
+}
 
 /// What the connections of one address share.
 #[derive(Debug)]
@@ -34,13 +45,13 @@ pub(super) struct Guest(Arc<Shared>);
 impl Guests {
     /// A place, if there is one left for this address.
     pub(super) fn admit(&self, address: IpAddr) -> Option<Arc<Guest>> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
         let known = all.get(&address).and_then(Weak::upgrade);
         if known.is_none() && all.len() >= ADDRESSES {
             return None;
         }
         let shared = known.unwrap_or_else(|| {
-            let bodies = Arc::new(Semaphore::new(BODIES));
+            let bodies = Arc::new(Semaphore::new(BODIES as usize));
             Arc::new(Shared { address, bodies, guests: self.clone() })
         });
         // This one is not yet anybody's place.
@@ -58,11 +69,16 @@ impl Guest {
     pub(super) fn bodies(&self) -> Arc<Semaphore> {
         Arc::clone(&self.0.bodies)
     }
+
+    /// The right to have a large body read; to be waited for.
+    pub(super) fn large(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.0.guests.large)
+    }
 }
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        let mut all = self.guests.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.guests.all.lock().unwrap_or_else(PoisonError::into_inner);
         // Another may have come in between, and has its place.
         if all.get(&self.address).is_some_and(|known| known.strong_count() == 0) {
             all.remove(&self.address);
@@ -84,6 +100,6 @@ mod tests {
         many.pop();
         assert!(guests.admit(hostile).is_some());
         drop(many);
-        assert!(guests.0.lock().unwrap().is_empty());
+        assert!(guests.all.lock().unwrap().is_empty());
     }
 }

@@ -5,7 +5,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{
     Method, Request, Response, StatusCode,
-    body::{Bytes, Incoming},
+    body::{Body, Bytes, Incoming},
     header::{CONTENT_TYPE, HeaderValue},
     service::service_fn,
 };
@@ -20,7 +20,7 @@ use super::{
     Counters, Webhook,
     answer::{answer, comes_early},
     convert::convert,
-    guests::Guest,
+    guests::{BODIES, Guest},
     mutate::mutate,
     validate::validate,
 };
@@ -30,6 +30,10 @@ use crate::tls;
 const PATHS: &str = "there are POST /inject, /convert, /validate and /mutate";
 /// How long a request may be, in bytes: the API server takes no object of more than 3 MiB.
 const BODY: usize = 4 << 20;
+/// How long a review of conversions may be that says so beforehand: a LIST may be in it.
+const LIST: usize = 64 << 20;
+/// How long such a review may take; the API server waits for 30 s.
+const LIST_ARRIVAL: Duration = Duration::from_secs(25);
 /// How long it may take to arrive: the API server has it ready.
 const ARRIVAL: Duration = Duration::from_secs(5);
 /// How long an admission waits for its namespace to be known.
@@ -92,13 +96,20 @@ async fn respond(request: Request<Incoming>, webhook: &Webhook, guest: &Guest) -
     if request.method() != Method::POST {
         return text(StatusCode::METHOD_NOT_ALLOWED, PATHS);
     }
-    let response = match timeout(ARRIVAL, consider(question, request, webhook, guest)).await {
+    let arrival = if is_large(question, &request) { LIST_ARRIVAL } else { ARRIVAL };
+    let response = match timeout(arrival, consider(question, request, webhook, guest)).await {
         Ok(Ok(response)) => return response,
         Ok(Err(refused)) => refused,
         Err(_) => text(StatusCode::REQUEST_TIMEOUT, "the request took too long"),
     };
     Counters::count(&webhook.counters.failed);
     response
+}
+
+/// Whether it is longer than an object is.
+fn is_large(question: Question, request: &Request<Incoming>) -> bool {
+    let length = request.body().size_hint().exact().unwrap_or_default();
+    matches!(question, Question::Convert) && length > BODY as u64
 }
 
 async fn consider(
@@ -108,8 +119,11 @@ async fn consider(
     guest: &Guest,
 ) -> Result<Response<Full<Bytes>>, Response<Full<Bytes>>> {
     let busy = |_| text(StatusCode::SERVICE_UNAVAILABLE, "the webhook is ending");
-    let _place = guest.bodies().acquire_owned().await.map_err(busy)?;
-    let body = Limited::new(request.into_body(), BODY).collect().await;
+    let is_large = is_large(question, &request);
+    let (places, longest) = if is_large { (BODIES, LIST) } else { (1, BODY) };
+    let _place = guest.bodies().acquire_many_owned(places).await.map_err(busy)?;
+    let _turn = if is_large { Some(guest.large().acquire_owned().await.map_err(busy)?) } else { None };
+    let body = Limited::new(request.into_body(), longest).collect().await;
     let body = body.map_err(|error| text(StatusCode::PAYLOAD_TOO_LARGE, &error.to_string()))?.to_bytes();
     let answered = match question {
         Question::Inject => admit(webhook, &body).await,

@@ -56,7 +56,8 @@ mod tests {
         object.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
         let named = json!({"group": "", "version": "", "kind": "", "resource": ""});
         let request = json!({"uid": "7", "kind": named, "resource": named, "name": "a", "operation": "CREATE", "userInfo": {}, "object": object});
-        let response = mutate(json!({"request": request}).to_string().as_bytes()).unwrap().response.unwrap();
+        let review = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request});
+        let response = mutate(review.to_string().as_bytes()).unwrap().response.unwrap();
         let patch = response.patch.map(|patch| serde_json::from_slice::<Value>(&patch).unwrap());
         assert!(response.allowed);
         assert_eq!(patch.unwrap_or_default(), *expected, "{fields}");

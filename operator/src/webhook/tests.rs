@@ -205,7 +205,8 @@ async fn what_is_no_review_of_a_pod_gets_an_answer_and_changes_nothing() {
         ("/inject", vec![b' '; 5 << 20].into(), StatusCode::PAYLOAD_TOO_LARGE),
         ("/other", Bytes::new(), StatusCode::NOT_FOUND),
         ("/convert", Bytes::from_static(b"{\"kind\": \"ConversionReview\"}"), StatusCode::BAD_REQUEST),
-        ("/convert", vec![b' '; 5 << 20].into(), StatusCode::PAYLOAD_TOO_LARGE),
+        ("/convert", vec![b' '; 5 << 20].into(), StatusCode::BAD_REQUEST),
+        ("/convert", vec![b' '; 65 << 20].into(), StatusCode::PAYLOAD_TOO_LARGE),
     ] {
         assert_eq!(send(&mut client, path, body).await.0, expected);
     }
@@ -216,7 +217,7 @@ async fn what_is_no_review_of_a_pod_gets_an_answer_and_changes_nothing() {
     let mut deleted = review("shop", Value::Null);
     deleted["request"]["operation"] = "DELETE".into();
     assert_eq!(judge(&mut client, &deleted).await["allowed"], true);
-    assert_eq!(world.counted("failed"), 8);
+    assert_eq!(world.counted("failed"), 9);
     judge(&mut client, &review("shop", plain())).await;
 }
 

@@ -47,15 +47,35 @@ fn judge(snapshot: Option<&Snapshot>, request: &AdmissionRequest<DynamicObject>)
     {
         return response;
     }
-    let told = match told(snapshot, object) {
-        Ok(told) => told,
-        Err(error) => return response.deny(format!("Smidge cannot read it, so it would count as absent: {error}")),
+    let known = before.map(|before| self::told(snapshot, before));
+    let told = match (told(snapshot, object), &known) {
+        (Ok(told), _) => told,
+        (Err(error), known) => {
+            let why = format!("Smidge cannot read it, so it counts as absent: {error}");
+            let is_no_worse = matches!(known, Some(Err(_)));
+            return if is_no_worse { said(response, vec![why]) } else { response.deny(why) };
+        }
     };
-    let known = before.and_then(|before| self::told(snapshot, before).ok()).unwrap_or_default();
+    let known = known.and_then(Result::ok).unwrap_or_default();
     let is_known = |one: &Diagnostic| known.iter().any(|before| before.code == one.code);
     let (refused, warned): (Vec<_>, Vec<_>) =
         told.into_iter().partition(|one| codes::REFUSED.contains(&one.code) && !is_known(one));
-    if refused.is_empty() { warn(response, &warned) } else { response.deny(sentences(&refused)) }
+    match refused.is_empty() {
+        true => said(response, uncarried(object).into_iter().chain(warnings(&warned)).collect()),
+        false => response.deny(sentences(&refused)),
+    }
+}
+
+/// What an older version cannot carry, a client of that version would take away.
+fn uncarried(object: &DynamicObject) -> Option<String> {
+    let own = object.types.as_ref()?.api_version.clone();
+    let (group, _) = own.split_once('/')?;
+    let (object, oldest) = (serde_json::to_value(object).ok()?, format!("{group}/v1alpha1"));
+    let back: DynamicObject = serde_json::from_value(convert(convert(object.clone(), &oldest), &own)).ok()?;
+    let object: DynamicObject = serde_json::from_value(object).ok()?;
+    (fields(&back) != fields(&object)).then(|| {
+        format!("{oldest} cannot carry all of it, since annotations have 256 KiB: who writes it back in that version takes parts away")
+    })
 }
 
 /// What the author has written.
@@ -110,10 +130,13 @@ fn sentences(refused: &[Diagnostic]) -> String {
     all.join(" ")
 }
 
-fn warn(mut response: AdmissionResponse, diagnostics: &[Diagnostic]) -> AdmissionResponse {
-    let warnings = diagnostics.iter().filter(|one| one.code.severity > Severity::Info).take(WARNINGS);
-    let warnings: Vec<String> = warnings.map(|one| line(one).chars().take(LONGEST).collect()).collect();
-    response.warnings = (!warnings.is_empty()).then_some(warnings);
+fn warnings(diagnostics: &[Diagnostic]) -> impl Iterator<Item = String> {
+    diagnostics.iter().filter(|one| one.code.severity > Severity::Info).map(line)
+}
+
+fn said(mut response: AdmissionResponse, warnings: Vec<String>) -> AdmissionResponse {
+    let warnings = warnings.into_iter().take(WARNINGS).map(|line| line.chars().take(LONGEST).collect());
+    response.warnings = Some(warnings.collect()).filter(|warnings: &Vec<String>| !warnings.is_empty());
     response
 }
 
@@ -203,9 +226,25 @@ mod tests {
     }
 
     #[test]
+    fn what_older_versions_cannot_carry_is_warned_of() {
+        let headers: Vec<_> = (0..32).map(|at| json!({format!("x-{at}"): "a".repeat(60)})).collect();
+        let matches: Vec<_> = (0..150).map(|at| json!({"name": format!("m{at}"), "headers": headers})).collect();
+        let group = |count| {
+            json!({"apiVersion": "specs.smi-spec.io/v1alpha4", "kind": "HTTPRouteGroup", "metadata": {"name": "a"},
+                                   "spec": {"matches": matches[..count]}})
+        };
+        assert_eq!(create(&group(50)).2, Vec::<String>::new());
+        let (allowed, _, warnings) = create(&group(150));
+        assert!(allowed && warnings[0].starts_with("specs.smi-spec.io/v1alpha1 cannot carry all"), "{warnings:?}");
+    }
+
+    #[test]
     fn what_nobody_can_read_is_refused() {
-        let (allowed, why, _) = create(&split("v1alpha4", &[json!(0.5)]));
+        let unreadable = split("v1alpha4", &[json!(0.5)]);
+        let (allowed, why, _) = create(&unreadable);
         assert!(!allowed && why.contains("cannot read it"), "{why}");
+        let (allowed, _, warnings) = verdict(None, "UPDATE", &unreadable, &split("v1alpha4", &[json!(0.25)]));
+        assert!(allowed && warnings[0].contains("counts as absent"), "{warnings:?}");
         let deep = format!("{}{}", "[".repeat(500), "]".repeat(500));
         let review = format!("{{\"request\": {{\"uid\": \"7\", \"object\": {{\"spec\": {deep}}}}}}}");
         let response = validate(None, review.as_bytes()).unwrap().response.unwrap();
