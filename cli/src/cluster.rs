@@ -10,7 +10,10 @@ use smidge_installer::{
 };
 use smidge_operator::cluster::connect;
 
-use crate::args::{Install, Uninstall};
+use crate::{
+    args::{Install, Uninstall},
+    seen::runtime,
+};
 
 pub(crate) fn install_it(args: &Install, options: &Options) -> anyhow::Result<ExitCode> {
     let objects = objects(options)?;
@@ -66,8 +69,4 @@ pub(crate) fn check_it() -> anyhow::Result<ExitCode> {
         let is_bad = findings.iter().any(|finding| matches!(finding.verdict, Verdict::Bad(_)));
         Ok(if is_bad { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     })
-}
-
-fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
 }

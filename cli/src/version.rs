@@ -6,6 +6,7 @@ use anyhow::Context;
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::{Api, Client};
 use serde::Serialize;
+use smidge_installer::OPERATOR;
 use smidge_operator::cluster::connect;
 
 use crate::{
@@ -13,9 +14,6 @@ use crate::{
     paint::out,
     seen::runtime,
 };
-
-/// The control plane's Deployment and container.
-const OPERATOR: &str = "smidge-operator";
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]

@@ -1,7 +1,7 @@
 //! The answer: a question and the snapshot in, what each port of the destination's pods does with the call out, with the objects
 //! that decide it. Whether it is let in is said by the compiled inbound side alone; SMI objects are looked at for their names.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use serde::Serialize;
 use smidge_compiler::{
@@ -9,7 +9,7 @@ use smidge_compiler::{
     facts::{PodFacts, Rule, RuleKind, TargetFacts},
     opened_ports, selected_matches, workload_key,
 };
-use smidge_mesh::{Identity, Inbound, Mode, Protocol, ServiceAccountName, WorkloadKey};
+use smidge_mesh::{Identity, Inbound, Mode, PortSet, Protocol, ServiceAccountName, WorkloadKey};
 
 use super::{
     judge::{Asked, Call, Caller, Permit, Port, Verdict, judge, permits},
@@ -57,9 +57,13 @@ pub(crate) struct OnPort {
     pub(crate) port: Option<u16>,
     /// What it speaks, as Services say: http, http2, tcp, detect.
     pub(crate) protocol: Protocol,
+    /// From which address, where the caller proves no identity.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) caller: Option<IpAddr>,
     /// Whether the call is let in.
     pub(crate) allowed: bool,
-    /// How: permitted, audited (nothing permits it), unrestricted (mode allow), forbidden (HTTP 403), bad path (HTTP 400), closed.
+    /// How: permitted, audited (nothing permits it), unrestricted (mode allow), forbidden (HTTP 403), bad path (HTTP 400),
+    /// closed; not enforced (pods without a sidecar).
     pub(crate) verdict: &'static str,
     /// What permits it.
     pub(crate) by: Vec<By>,
@@ -82,12 +86,12 @@ pub(crate) struct By {
 /// The answer to a question.
 pub(crate) fn answer(snapshot: &Snapshot, question: &Question) -> Answer {
     let from = identity(snapshot, &question.from);
-    let caller = caller(snapshot, &question.from, &from);
-    let mut ports: BTreeSet<OnPort> = BTreeSet::new();
-    for inbound in inbounds(snapshot, &question.to) {
-        ports.extend(
-            asked_ports(&inbound, question.port).map(|port| on_port(snapshot, question, &inbound, caller, port)),
-        );
+    let callers = callers(snapshot, &question.from, &from);
+    let mut ports: BTreeSet<OnPort> = unenforced(snapshot, question).into_iter().collect();
+    let inbounds = if has_sidecars(snapshot, &question.to) { inbounds(snapshot, &question.to) } else { Vec::new() };
+    for (inbound, caller) in inbounds.iter().flat_map(|inbound| callers.iter().map(move |caller| (inbound, *caller))) {
+        ports
+            .extend(asked_ports(inbound, question.port).map(|port| on_port(snapshot, question, inbound, caller, port)));
     }
     Answer {
         from: shown(&question.from),
@@ -95,7 +99,7 @@ pub(crate) fn answer(snapshot: &Snapshot, question: &Question) -> Answer {
         request: question.request.clone(),
         allowed: ports.iter().any(|port| port.allowed),
         ports: ports.into_iter().collect(),
-        notes: notes(snapshot, question, caller),
+        notes: notes(snapshot, question, &callers),
     }
 }
 
@@ -116,16 +120,32 @@ pub(crate) fn pods<'a>(snapshot: &'a Snapshot, account: &ServiceAccountName) -> 
     snapshot.pods().filter(move |pod| pod.account() == account)
 }
 
-/// Pods without a sidecar prove no identity; those that are still to come are thought to have one.
-fn caller<'a>(snapshot: &Snapshot, account: &ServiceAccountName, identity: &'a Identity) -> Caller<'a> {
-    let mut addresses = Vec::new();
-    for pod in pods(snapshot, account) {
-        if pod.meshed {
-            return Caller::Known(identity);
-        }
-        addresses.extend(pod.addresses.iter().copied());
-    }
-    addresses.first().map_or(Caller::Known(identity), |address| Caller::Outside(*address))
+/// As whom a service account's pods call: those without a sidecar prove no identity, each address of theirs is judged. Pods that
+/// are still to come are thought to have one.
+fn callers<'a>(snapshot: &Snapshot, account: &ServiceAccountName, identity: &'a Identity) -> Vec<Caller<'a>> {
+    let (meshed, outside): (Vec<_>, Vec<_>) = pods(snapshot, account).partition(|pod| pod.meshed);
+    let addresses: BTreeSet<IpAddr> = outside.iter().flat_map(|pod| pod.addresses.iter().copied()).collect();
+    let is_known = !meshed.is_empty() || addresses.is_empty();
+    let known = is_known.then_some(Caller::Known(identity));
+    known.into_iter().chain(addresses.into_iter().map(Caller::Outside)).collect()
+}
+
+/// Whether there is something to enforce, or will be when the first pod comes.
+fn has_sidecars(snapshot: &Snapshot, account: &ServiceAccountName) -> bool {
+    pods(snapshot, account).any(|pod| pod.meshed) || pods(snapshot, account).next().is_none()
+}
+
+/// Where the destination has pods without a sidecar: nothing is enforced there.
+fn unenforced(snapshot: &Snapshot, question: &Question) -> Option<OnPort> {
+    pods(snapshot, &question.to).any(|pod| !pod.meshed).then(|| OnPort {
+        port: question.port,
+        protocol: Protocol::Detect,
+        caller: None,
+        allowed: true,
+        verdict: "not enforced",
+        by: Vec::new(),
+        missing: Vec::new(),
+    })
 }
 
 /// The inbound sides of a service account's pods: several where they are behind different Services. Of an account without
@@ -150,10 +170,20 @@ fn asked_ports(inbound: &Inbound, asked: Option<u16>) -> impl Iterator<Item = Po
     let declared = inbound.key.ports.keys().map(|port| Some(*port));
     let all: Vec<_> = match asked {
         Some(_) => vec![asked],
-        None if inbound.key.ports.is_empty() => vec![None],
+        None if inbound.key.ports.is_empty() => granted_ports(inbound),
         None => declared.collect(),
     };
     all.into_iter().map(|number| Port::of(inbound, number))
+}
+
+/// Where no Service names a port: those that TrafficTargets open, else any.
+fn granted_ports(inbound: &Inbound) -> Vec<Option<u16>> {
+    let named = inbound.grants.iter().filter_map(|grant| match &grant.ports {
+        PortSet::Only(ports) => Some(ports.iter().copied()),
+        PortSet::All => None,
+    });
+    let named: BTreeSet<u16> = named.flatten().collect();
+    if named.is_empty() { vec![None] } else { named.into_iter().map(Some).collect() }
 }
 
 fn on_port(snapshot: &Snapshot, question: &Question, inbound: &Inbound, caller: Caller<'_>, port: Port) -> OnPort {
@@ -169,6 +199,10 @@ fn on_port(snapshot: &Snapshot, question: &Question, inbound: &Inbound, caller: 
     OnPort {
         port: port.number,
         protocol: port.protocol(),
+        caller: match caller {
+            Caller::Outside(ip) => Some(ip),
+            Caller::Known(_) => None,
+        },
         allowed: verdict.is_let_in(),
         verdict: word(verdict),
         by: by.iter().map(|permit| named(snapshot, permit, &call)).collect(),
@@ -237,7 +271,7 @@ fn routes(snapshot: &Snapshot, facts: &TargetFacts, call: &Call<'_>) -> Vec<(Str
     facts.rules.iter().flat_map(of_rule).collect()
 }
 
-fn notes(snapshot: &Snapshot, question: &Question, caller: Caller<'_>) -> Vec<String> {
+fn notes(snapshot: &Snapshot, question: &Question, callers: &[Caller<'_>]) -> Vec<String> {
     let (from, to) = (&question.from, &question.to);
     let mut notes = Vec::new();
     let is_meshed = snapshot.namespace(&to.namespace).is_some_and(|facts| facts.meshed);
@@ -251,15 +285,11 @@ fn notes(snapshot: &Snapshot, question: &Question, caller: Caller<'_>) -> Vec<St
         }
         Some(_) => {}
     }
-    match caller {
-        Caller::Outside(ip) => notes.push(format!(
-            "no pod of {} has a sidecar, so it proves no identity and is judged by its address {ip}",
-            shown(from)
-        )),
-        Caller::Known(_) if pods(snapshot, from).next().is_none() => {
-            notes.push(format!("no pod runs as {}: this is what its pods might do", shown(from)));
-        }
-        Caller::Known(_) => {}
+    if callers.iter().any(|caller| matches!(caller, Caller::Outside(_))) {
+        let words = "has pods without a sidecar: they prove no identity and are judged by their addresses";
+        notes.push(format!("{} {words}", shown(from)));
+    } else if pods(snapshot, from).next().is_none() {
+        notes.push(format!("no pod runs as {}: this is what its pods might do", shown(from)));
     }
     notes.extend(question.port.and_then(|port| as_service_port(snapshot, to, port)));
     notes

@@ -61,10 +61,19 @@ fn sentence(answer: &Answer, port: &OnPort, numbers: &[Option<String>]) -> Strin
         several => format!("ports {}", several.join(", ")),
     };
     let protocol = format!("{:?}", port.protocol).to_lowercase();
-    let call = format!("{} {may} {what} {} on {ports} ({protocol})", answer.from, answer.to);
+    let caller = port.caller.map_or(String::new(), |ip| format!(" at {ip}"));
+    let call = format!("{}{caller} {may} {what} {} on {ports} ({protocol})", answer.from, answer.to);
     let missing = port.missing.join("; ");
     match port.verdict {
         "permitted" => format!("{}: {call}, by {}\n", painted(GOOD, "allowed"), by(&port.by, answer.request.is_none())),
+        "not enforced" => {
+            let (from, to) = (&answer.from, &answer.to);
+            let why = "they have no sidecar, so nothing is enforced there";
+            format!(
+                "{}: {from} may call those pods of {to} that are outside the mesh: {why}\n",
+                painted(DOUBTFUL, "allowed")
+            )
+        }
         "audited" => {
             let why = "nothing permits it: mode audit lets it in and logs it, mode deny would refuse it";
             format!("{}: {call}, though {why}: {missing}\n", painted(DOUBTFUL, "allowed"))

@@ -293,3 +293,33 @@ fn a_service_port_is_not_mistaken_for_a_port_of_the_pods() {
     let (_, said) = says(SHOP, "web", None, Some(80));
     assert!(said.contains("note: --port is the pods' own; port 80 is Service orders.shop's"), "{said}");
 }
+
+#[test]
+fn where_nothing_is_enforced_nothing_is_denied() {
+    let pod = "metadata: {name: orders, namespace: shop, labels: {app: orders}}";
+    let outside = "metadata: {name: orders, namespace: shop, labels: {app: orders, smidge.dev/inject: disabled}}";
+    let (is_allowed, said) = says(&SHOP.replace(pod, outside), "thief", Some(("GET", "/")), Some(8080));
+    assert!(is_allowed && said.contains("have no sidecar, so nothing is enforced there"), "{said}");
+    assert!(!said.contains("denied"), "{said}");
+    let second = SHOP.to_owned()
+        + "---\n"
+        + &format!(
+            "{{apiVersion: v1, kind: Pod, {}, spec: {{serviceAccountName: orders, containers: [{{name: app}}]}}}}",
+            outside.replace("name: orders,", "name: other,")
+        );
+    let (is_allowed, said) = says(&second, "thief", Some(("GET", "/")), Some(8080));
+    assert!(is_allowed && said.contains("no sidecar") && said.contains("denied: "), "{said}");
+}
+
+#[test]
+fn every_address_of_a_caller_without_a_sidecar_is_judged() {
+    let outsiders = "
+---
+{apiVersion: v1, kind: Pod, metadata: {name: a, namespace: shop, labels: {smidge.dev/inject: disabled}}, spec: {serviceAccountName: probe, containers: [{name: app}]}, status: {podIPs: [{ip: 10.1.0.1}, {ip: 10.2.0.1}]}}
+---
+{apiVersion: smidge.dev/v1alpha1, kind: IngressBackend, metadata: {name: edge, namespace: shop}, spec: {backends: [{name: orders, port: {number: 80}}], sources: [{kind: IPRange, cidr: 10.1.0.0/16}]}}
+";
+    let (is_allowed, said) = says(&(SHOP.to_owned() + outsiders), "probe", Some(("GET", "/")), Some(8080));
+    assert!(is_allowed && said.contains("allowed: shop/probe at 10.1.0.1 may GET /"), "{said}");
+    assert!(said.contains("denied: shop/probe at 10.2.0.1 may not GET /"), "{said}");
+}
