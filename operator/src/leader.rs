@@ -89,7 +89,7 @@ pub struct Candidate {
     address: SocketAddr,
     /// What was last seen in the Lease, and when it was first seen so.
     seen: Option<(Option<String>, Instant)>,
-    /// The Lease as this one wrote it, if that was the last thing it did with it.
+    /// The Lease as this one wrote it last, as long as nobody else is known to have written it.
     held: Option<Lease>,
     told: watch::Sender<Leadership>,
 }
@@ -146,6 +146,7 @@ impl Candidate {
                 _ => {}
             }
         }
+        self.held = None;
         tracing::warn!("the Lease could not be renewed in time: another replica may lead from now on");
         self.tell(Leadership::Unknown);
     }
@@ -154,8 +155,11 @@ impl Candidate {
     async fn attempt(&mut self) -> bool {
         match self.try_once().await {
             Ok(is_ours) => is_ours,
-            // Another one was faster.
-            Err(Unwritten::Api(kube::Error::Api(status))) if status.code == 409 => false,
+            // Another one was faster, or it is gone: the next attempt reads it.
+            Err(Unwritten::Api(kube::Error::Api(status))) if matches!(status.code, 404 | 409) => {
+                self.held = None;
+                false
+            }
             Err(error) => {
                 tracing::debug!(error = &error as &dyn std::error::Error, "the Lease is out of reach");
                 false
@@ -165,7 +169,7 @@ impl Candidate {
 
     async fn try_once(&mut self) -> Result<bool, Unwritten> {
         // One request: whether somebody else has written it meanwhile the API server says.
-        if let Some(held) = self.held.take() {
+        if let Some(held) = self.held.clone() {
             return self.write(held).await;
         }
         let Some(lease) = in_time(self.api.get_opt(LEASE)).await? else {

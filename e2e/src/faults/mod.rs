@@ -41,7 +41,7 @@ type Answer = Response<UnsyncBoxBody<Bytes, anyhow::Error>>;
 pub enum Fault {
     /// Every answer comes so much later.
     Late(Duration),
-    /// Every second request gets this status in place of an answer; 429 with `Retry-After: 1`.
+    /// Half of all requests get this status in place of an answer; 429 with `Retry-After: 1`.
     Refuses(u16),
     /// Nobody ever answers what writes something.
     Swallows,
@@ -164,7 +164,7 @@ impl Between {
                 self.strike();
                 sleep(late).await;
             }
-            Some(Fault::Refuses(code)) if number.is_multiple_of(2) => {
+            Some(Fault::Refuses(code)) if strikes(number) => {
                 self.strike();
                 return refusal(code);
             }
@@ -209,6 +209,11 @@ impl Between {
     fn strike(&self) {
         self.struck.fetch_add(1, Relaxed);
     }
+}
+
+/// Half of all, in no period that a client's own requests could fall into step with (the golden ratio's multiples have none).
+fn strikes(number: u64) -> bool {
+    number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 63 == 0
 }
 
 /// As an API server under load, or broken, says it.
