@@ -72,7 +72,7 @@ fmt: ## Format the sources
 .PHONY: lint
 lint: ## Check format, clippy and the tidy test
 	@cargo fmt --all --check
-	@cargo clippy --workspace --all-targets --test cluster_under_load --locked -- -D warnings
+	@cargo clippy --workspace --all-targets --test cluster_under_load --test chaos --locked -- -D warnings
 	@cargo test --workspace --locked --quiet --test tidy
 
 .PHONY: fuzz

@@ -340,7 +340,8 @@ impl World {
         self.api.patch_status(&self.namespace, &format!("pod/{name}"), &object.status(false).to_string()).await?;
         let mut sidecar = options.meshed.then(|| self.sidecar(options.service_account));
         if let (Some(secure), Some(sidecar)) = (&self.secure, &mut sidecar) {
-            secure.mount(&self.api, &self.namespace, name, options.service_account).await?;
+            let mounted = secure.mount(&self.api, &self.namespace, name, options.service_account).await;
+            mounted.with_context(|| self.operator_log())?;
             sidecar.bootstrap = Some(secure.bootstrap(name, &format!("{name}.{}", self.namespace))?);
         }
         let spec = PodSpec { name: name.to_owned(), namespace: self.namespace.clone(), ips: ips.into(), sidecar };

@@ -157,7 +157,8 @@ spec: {automountServiceAccountToken: false, containers: [{name: smidge-proxy, im
 async fn what_the_leader_keeps_is_put_right_again() -> Result<()> {
     let world = World::start_secure("kept", &[], &[]).await?;
     let api = &world.api;
-    let trusted = eventually("trust", SOON, async || trust(api, "kept").await).await?;
+    let trusted = eventually("trust", SOON, async || trust(api, "kept").await).await;
+    let trusted = trusted.with_context(|| world.operator_log())?;
     let is_right = async || {
         let now = trust(api, "kept").await?;
         holds(now == trusted, || now.to_string())

@@ -35,7 +35,7 @@ step "Envoy" "$tools/envoy.sh"
 step "Kubernetes, containerd, CoreDNS" "$tools/k8s.sh" node
 step "format" cargo fmt --all --check
 step "dependencies" "$tools/deny.sh"
-step "lint" cargo clippy --workspace --all-targets --test cluster_under_load --locked --quiet -- -D warnings
+step "lint" cargo clippy --workspace --all-targets --test cluster_under_load --test chaos --locked --quiet -- -D warnings
 step "build" cargo build --workspace --all-targets --locked --quiet
 step "test" "$tools/run_tests.sh"
 step "fuzz" "$tools/fuzz.sh" "${FUZZ_SECONDS:-10}"

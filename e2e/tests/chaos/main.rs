@@ -1,5 +1,5 @@
 //! What befalls a control plane in production, each under a constant load of which not one request may fail, and each with the
-//! same end: no object is lost, every status is true, and somebody was told. In full by `make chaos`; in a short form by `make test`.
+//! same end: no object is lost, every status is true, and somebody was told. In full by `make chaos`; in a short form without.
 
 mod it_is_ended;
 mod its_clock_jumps;

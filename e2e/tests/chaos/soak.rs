@@ -1,5 +1,5 @@
 //! Pods come and go all the time, twenty a second, each with a proxy; SMI objects change, ten a second; a few real Envoys carry a
-//! load. What the operator holds stays what it was. `make soak` does it for an hour (`SOAK_SECONDS`), `make test` for a moment.
+//! load. What the operator holds stays what it was. `make soak` does it for an hour (`SOAK_SECONDS`), without it is a moment.
 
 use std::{
     fs,
