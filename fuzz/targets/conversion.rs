@@ -23,6 +23,9 @@ fuzz_target!(|bytes: &[u8]| {
     }
     let Some((first, object)) = bytes.split_first() else { return };
     let Ok(object) = serde_json::from_slice::<Value>(object) else { return };
+    if has_fraction(&object) {
+        return; // What is printed of one may be read as its neighbour: this comparison would say nothing of conversions.
+    }
     let to = VERSIONS[usize::from(*first) % VERSIONS.len()];
     let review = json!({"request": {"uid": "1", "desiredAPIVersion": to, "objects": [object, object]}});
     let converted = convert(review.to_string().as_bytes()).expect("a review has an answer");
@@ -36,6 +39,15 @@ fuzz_target!(|bytes: &[u8]| {
         }
     }
 });
+
+fn has_fraction(value: &Value) -> bool {
+    match value {
+        Value::Number(number) => number.is_f64(),
+        Value::Array(values) => values.iter().any(has_fraction),
+        Value::Object(fields) => fields.values().any(has_fraction),
+        _ => false,
+    }
+}
 
 fn objects(answer: &str) -> Option<Vec<Value>> {
     let answer: Value = serde_json::from_str(answer).ok()?;
