@@ -8,7 +8,10 @@ use smidge_operator::{
     identity::roots::Phase,
 };
 
-use crate::args::{RotateRoot, RotateStatus};
+use crate::{
+    args::{RotateRoot, RotateStatus},
+    seen::runtime,
+};
 
 /// How often it looks how far the rotation is.
 const LOOK: Duration = Duration::from_millis(500);
@@ -22,8 +25,7 @@ const STEPS: [(&str, &str); 4] = [
 ];
 
 pub(crate) fn root(args: &RotateRoot) -> anyhow::Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
+    runtime()?.block_on(async {
         let (client, _) = connect().await?;
         let Requested { request, is_new } = request_rotation(client.clone(), &args.namespace).await?;
         if !is_new {
@@ -45,8 +47,7 @@ pub(crate) fn root(args: &RotateRoot) -> anyhow::Result<ExitCode> {
 }
 
 pub(crate) fn status(args: &RotateStatus) -> anyhow::Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
+    runtime()?.block_on(async {
         let (client, _) = connect().await?;
         print!("{}", shown(&rotation_status(client, &args.namespace).await?));
         Ok(ExitCode::SUCCESS)

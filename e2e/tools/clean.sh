@@ -17,8 +17,6 @@ for folder in "${TMPDIR:-/tmp}"/smidge-sandbox.* "${TMPDIR:-/tmp}"/smidge-{api,w
   rm -rf -- "$folder"
   removed=$((removed + 1))
 done
-# Images of programs that are built no more.
-find "$SMIDGE_CACHE/images" -type f -atime +2 -delete 2>/dev/null || true
 # A node's cgroup bears the name of its folder.
 while read -r cgroup; do
   [ ! -d "${TMPDIR:-/tmp}/${cgroup##*/}" ] || continue
